@@ -1,0 +1,366 @@
+"""Draw a figure artist by artist, in matplotlib's own order.
+
+Every leaf artist owns a *slot*. Drawing the stage gives one fragment a slot, so that
+states can be compared slot by slot: what never differs is static.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.image import AxesImage
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from livefigure.errors import UnsupportedArtist
+from livefigure.fragments import EMPTY, Fragment, Tables
+from livefigure.recorder import Recorder
+
+Box = tuple[float, float, float, float]
+
+
+class Slot(NamedTuple):
+    """Where one artist stands: its panel, and its kind in words."""
+
+    panel: int
+    kind: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A part of the figure that may be laid out on its own on a narrow screen.
+
+    ``box`` is left, top, width, height in pixels of the whole figure.
+    """
+
+    box: Box
+
+
+class Stage:
+    """The artists of one figure, each with its slot.
+
+    Parameters
+    ----------
+    fig : matplotlib.figure.Figure
+        Artists that exist now get a slot each; those made later share one slot of
+        their axes, its *layer*.
+    prefix : str
+        Put before every id.
+    """
+
+    def __init__(self, fig: Figure, prefix: str) -> None:
+        fig.set_dpi(72)
+        self.fig = fig
+        width, height = fig.get_size_inches() * 72
+        self.tables = Tables()
+        self.recorder = Recorder(width, height, prefix, self.tables)
+        self.slots: list[Slot] = []
+        self._slot_of: dict[Artist, int] = {}
+        self._layer_of: dict[Axes | SubFigure | Figure, int] = {}
+        self._axis_memo: dict[Axis, tuple[Any, Fragment]] = {}
+        self._text_memo: dict[Text, tuple[Any, Fragment]] = {}
+        self._title_memo: dict[Axes, Any] = {}
+        self._panel = -1
+        self._panels: list[Panel] = []
+        self._panel_of: dict[Artist, int] = {}
+        self._enroll(fig)
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in pixels."""
+        return self.recorder.width, self.recorder.height
+
+    def freeze(self) -> None:
+        """Let the layout engine place the axes for the present state, then switch it off.
+
+        An engine left on moves axes from state to state, and costs 100 ms a draw.
+        """
+        self.fig.draw_without_rendering()
+        if self.fig.get_layout_engine() is not None:
+            self.fig.set_layout_engine("none")
+        self._panels = self._measured_panels()
+
+    def draw(self) -> list[Fragment]:
+        """Return the fragments of the present state, one for each slot."""
+        fragments = [EMPTY] * len(self.slots)
+        layers: dict[int, list[Fragment]] = {}
+        for slot, artist in self._walk(self.fig):
+            if slot in self._layers:
+                layers.setdefault(slot, []).append(self._fragment(slot, artist, len(layers)))
+            else:
+                fragments[slot] = self._fragment(slot, artist)
+        for slot, parts in layers.items():
+            fragments[slot] = _joined(parts)
+        return fragments
+
+    @property
+    def panels(self) -> list[Panel]:
+        """The parts of the figure, as measured when the layout was frozen."""
+        return self._panels
+
+    def panel_of(self, artist: Artist) -> int:
+        """Return the panel that an artist of the figure stands in; −1 is the background."""
+        return self._panel_of.get(artist, -1)
+
+    def _measured_panels(self) -> list[Panel]:
+        boxes: dict[int, list[Box]] = {}
+        for artist, panel in self._panel_of.items():
+            found = artist.get_tightbbox(self.recorder)
+            if artist.get_visible() and found is not None and found.width > 0:
+                top = self.recorder.height - found.y1
+                boxes.setdefault(panel, []).append((found.x0, top, found.x1, top + found.height))
+        count = 1 + max(self._panel_of.values(), default=-1)
+        return [Panel(_union(boxes.get(panel, []))) for panel in range(count)]
+
+    # --- slots ---
+
+    @property
+    def _layers(self) -> set[int]:
+        return set(self._layer_of.values())
+
+    def _enroll(self, parent: Figure | SubFigure) -> None:
+        """Give every artist below a figure its slot, in drawing order."""
+        self._add(parent.patch)
+        for child in sorted(parent.get_children(), key=attrgetter("zorder")):
+            if child is parent.patch:
+                continue
+            if isinstance(child, SubFigure):
+                self._enroll(child)
+            elif isinstance(child, Axes):
+                self._start_panel(child)
+                self._enroll_axes(child)
+            else:
+                self._start_panel(child)
+                self._add(child)
+        self._add_layer(parent)
+
+    def _start_panel(self, artist: Artist) -> None:
+        """Begin a panel; a color bar and a twin share the panel of their axes."""
+        self._panel = self._panel_of[artist] = self._shared_panel(artist)
+
+    def _shared_panel(self, artist: Artist) -> int:
+        if isinstance(artist, Axes):
+            bar = getattr(artist, "_colorbar", None)
+            owners = [getattr(getattr(bar, "mappable", None), "axes", None)]
+            owners += [twin for twin in artist._twinned_axes.get_siblings(artist)]
+            for owner in owners:
+                if owner is not None and owner is not artist and owner in self._panel_of:
+                    return self._panel_of[owner]
+        return 1 + max(self._panel_of.values(), default=-1)
+
+    def _enroll_axes(self, axes: Axes) -> None:
+        if _is_unit(axes):
+            self._add(axes)
+            return
+        self._add(axes.patch)
+        for child in sorted(axes.get_children(), key=attrgetter("zorder")):
+            if child is axes.patch:
+                continue
+            if isinstance(child, Axes):
+                self._enroll_axes(child)
+            else:
+                self._add(child)
+        self._add_layer(axes)
+
+    def _add(self, artist: Artist) -> None:
+        self._slot_of[artist] = len(self.slots)
+        self.slots.append(Slot(self._panel, type(artist).__name__))
+
+    def _add_layer(self, parent: Axes | SubFigure | Figure) -> None:
+        self._layer_of[parent] = len(self.slots)
+        self.slots.append(Slot(self._panel, "Layer"))
+
+    # --- drawing ---
+
+    def _walk(self, parent: Figure | SubFigure) -> Iterator[tuple[int, Artist]]:
+        """Yield the slot and artist of everything that is drawn, back to front."""
+        if not parent.get_visible():
+            return
+        children = parent._get_draw_artists(self.recorder)
+        yield self._slot_of[parent.patch], parent.patch
+        for child in children:
+            if isinstance(child, SubFigure):
+                yield from self._walk(child)
+            elif isinstance(child, Axes) and not _is_unit(child):
+                yield from self._walk_axes(child)
+            else:
+                yield self._slot(parent, child), child
+
+    def _walk_axes(self, axes: Axes) -> Iterator[tuple[int, Artist]]:
+        if not axes.get_visible():
+            return
+        axes._unstale_viewLim()
+        children = [child for child in axes.get_children() if child is not axes.patch]
+        framed = axes.axison and axes.get_frame_on()
+        hidden: set[Artist] = set()
+        if not framed:
+            hidden |= set(axes.spines.values())
+        if not axes.axison:
+            hidden |= set(axes._axis_map.values())
+        self._place_titles(axes)
+        if framed:
+            yield self._slot(axes, axes.patch), axes.patch
+        for child in sorted(children, key=attrgetter("zorder")):
+            if child in hidden:
+                continue
+            if isinstance(child, Axes) and not _is_unit(child):
+                yield from self._walk_axes(child)
+            else:
+                yield self._slot(axes, child), child
+
+    def _place_titles(self, axes: Axes) -> None:
+        """Move titles clear of tick labels; costly, so only where that can have changed."""
+        titles = (axes.title, axes._left_title, axes._right_title)
+        axises = list(axes._axis_map.values())
+        key = ([_text_key(title) for title in titles], [_axis_key(axis) for axis in axises])
+        if self._title_memo.get(axes) == key and not any(_is_stale(axis) for axis in axises):
+            return
+        axes._update_title_position(self.recorder)
+        # Placing measures the ticks, which marks the axis as stale: draw it anew once.
+        self._title_memo[axes] = (
+            [_text_key(title) for title in titles],
+            [_axis_key(axis) for axis in axises],
+        )
+
+    def _slot(self, parent: Axes | SubFigure | Figure, artist: Artist) -> int:
+        return self._slot_of.get(artist, self._layer_of[parent])
+
+    def _fragment(self, slot: int, artist: Artist, part: int = 0) -> Fragment:
+        if not artist.get_visible():
+            return EMPTY
+        if artist.get_path_effects():
+            raise UnsupportedArtist(_complaint(artist, "path effects: leave them off"))
+        try:
+            if isinstance(artist, Axis):
+                return self._axis(slot, artist)
+            if type(artist) is Text:
+                return self._text(slot, artist)
+            return self._record(slot, artist, part)
+        except UnsupportedArtist as error:
+            raise UnsupportedArtist(_complaint(artist, str(error))) from None
+
+    def _record(self, slot: int, artist: Artist, part: int = 0) -> Fragment:
+        self.recorder.start(slot if not part else slot + part * len(self.slots))
+        if isinstance(artist, AxesImage):
+            self._image(artist)
+        else:
+            artist.draw(self.recorder)
+        return self.recorder.finish()
+
+    def _axis(self, slot: int, axis: Axis) -> Fragment:
+        """Draw an axis, or repeat its last drawing where nothing of it has changed."""
+        key = _axis_key(axis)
+        memo = self._axis_memo.get(axis)
+        if memo is None or memo[0] != key or _is_stale(axis):
+            self._axis_memo[axis] = memo = (key, self._record(slot, axis))
+            _settle(axis)
+        return memo[1]
+
+    def _text(self, slot: int, text: Text) -> Fragment:
+        if not text.get_text():
+            return EMPTY
+        key = _text_key(text)
+        memo = self._text_memo.get(text)
+        if memo is None or memo[0] != key:
+            self._text_memo[text] = memo = (key, self._record(slot, text))
+        return memo[1]
+
+    def _image(self, image: AxesImage) -> None:
+        """Draw an image from its cells: what a reader sees is data, not resampled pixels."""
+        if image.get_interpolation() not in ("nearest", "none", "auto", "antialiased"):
+            raise UnsupportedArtist(
+                f"interpolation={image.get_interpolation()!r}: use interpolation='nearest'"
+            )
+        colors = image.to_rgba(image.get_array(), alpha=image.get_alpha(), bytes=True, norm=True)
+        left, right, bottom, top = image.get_extent()
+        box = image.get_transform().transform([(left, bottom), (right, top)])
+        if image.origin == "lower":
+            colors = colors[::-1]
+        (x0, y0), (x1, y1) = box
+        colors = colors[:, ::-1] if x1 < x0 else colors
+        colors = colors[::-1] if y1 < y0 else colors
+        extent = Bbox([(min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))])
+        self.recorder.draw_grid(colors, extent, self.recorder.clip_attribute(image))
+
+
+def _is_unit(axes: Axes) -> bool:
+    """Tell whether axes draw themselves in a way of their own (3-D, polar)."""
+    return type(axes).draw is not Axes.draw
+
+
+def _union(boxes: list[Box]) -> Box:
+    if not boxes:
+        return (0.0, 0.0, 0.0, 0.0)
+    sides = np.asarray(boxes)
+    x0, y0 = sides[:, :2].min(axis=0)
+    x1, y1 = sides[:, 2:].max(axis=0)
+    return (float(x0), float(y0), float(x1 - x0), float(y1 - y0))
+
+
+def _joined(parts: list[Fragment]) -> Fragment:
+    inner = [part.template[1:-1] for part in parts if part is not EMPTY]
+    return Fragment(f"[{','.join(inner)}]", tuple(value for part in parts for value in part.ints))
+
+
+def _complaint(artist: Artist, what: str) -> str:
+    text = str(what)
+    return text if text.startswith("cannot draw") else f"cannot draw {artist!r}: it uses {text}"
+
+
+def _axis_key(axis: Axis) -> Any:
+    """Return what an axis depends on besides its own artists."""
+    axes = axis.axes
+    return (
+        tuple(axes.viewLim.extents),
+        tuple(axes.bbox.extents),
+        axes.get_xscale(),
+        axes.get_yscale(),
+        axis.zorder,
+    )
+
+
+def _parts(axis: Axis) -> Iterator[Artist]:
+    yield from (axis, axis.label, axis.offsetText)
+    # Not get_children(): that asks the locators, at a millisecond an axis.
+    for tick in (*axis.majorTicks, *axis.minorTicks):
+        yield from (tick, tick.tick1line, tick.tick2line, tick.gridline, tick.label1, tick.label2)
+
+
+def _is_stale(axis: Axis) -> bool:
+    return any(part.stale for part in _parts(axis))
+
+
+def _settle(axis: Axis) -> None:
+    """Mark an axis as drawn; parts that it skips keep the flag otherwise."""
+    for part in _parts(axis):
+        part._stale = False
+
+
+def _text_key(text: Text) -> Any:
+    """Return everything the drawing of a plain text depends on."""
+    clip = text.get_clip_box()
+    patch = text.get_bbox_patch()
+    return (
+        text.get_text(),
+        tuple(text.get_transform().transform(text.get_unitless_position())),
+        to_rgba(text.get_color(), text.get_alpha()),
+        hash(text.get_fontproperties()),
+        text.get_rotation(),
+        text.get_rotation_mode(),
+        text.get_horizontalalignment(),
+        text.get_verticalalignment(),
+        text._linespacing,
+        text.get_clip_on(),
+        None if clip is None else tuple(clip.extents),
+        None if patch is None else object(),
+    )
+

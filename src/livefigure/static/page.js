@@ -1,0 +1,274 @@
+/*
+ * Live figures on a page: no kernel, no framework. Each figure's data come from files of its
+ * own that call livefigure(header, body); the format is described in livefigure/encode.py.
+ */
+const FORMAT = 1;
+const ALPHABET = Array.from({ length: 95 }, (_, k) => String.fromCharCode(32 + k))
+  .filter((symbol) => !'"\\&<'.includes(symbol)).join("");
+const figures = new Map();
+
+/** Read the integers of a body: one symbol below 80, two below 990, else four. */
+function reader(body) {
+  const code = new Uint8Array(128);
+  for (let k = 0; k < ALPHABET.length; k++) code[ALPHABET.charCodeAt(k)] = k;
+  let at = 0;
+  const next = () => code[body.charCodeAt(at++)];
+  return (count) => {
+    const ints = new Int32Array(count);
+    for (let k = 0; k < count; k++) {
+      let value = next();
+      if (value === 90) value = 990 + (next() * 91 + next()) * 91 + next();
+      else if (value >= 80) value = 80 + (value - 80) * 91 + next();
+      ints[k] = value & 1 ? -(value + 1) / 2 : value / 2;
+    }
+    if (at > body.length) throw new Error("the data end too early");
+    return ints;
+  };
+}
+
+/** Undo the differences of a matrix, and tell where each state's row lies in it. */
+function matrix([columns, axes, differences], box, read) {
+  const sizes = [columns, ...box.map(([, count], k) => (axes[k] === "1" ? count : 1))];
+  const strides = sizes.map((_, k) => sizes.slice(k + 1).reduce((a, b) => a * b, 1));
+  const ints = read(strides[0] * columns);
+  for (const [axis, step] of [...differences].reverse()) {
+    const back = step * strides[axis];
+    const [size, stride] = [sizes[axis], strides[axis]];
+    for (let k = back; k < ints.length; k++)
+      if (Math.floor(k / stride) % size >= step) ints[k] += ints[k - back];
+  }
+  const row = (state) =>
+    box.reduce((sum, [first], k) => sum + (axes[k] === "1" ? (state[k] - first) * strides[k + 1] : 0), 0);
+  return { get: (at, column) => ints[column * strides[0] + at], row, columns };
+}
+
+/** The kinds of a template's holes, in reading order. */
+function kinds(template) {
+  const all = (value) => value.split(HOLE).filter((_, k) => k % 2);
+  return template.flatMap(([, attributes, content]) => [
+    ...Object.values(attributes).flatMap(all),
+    ...(typeof content === "string" ? all(content) : content ? kinds(content) : []),
+  ]);
+}
+
+/** Tell for each hole of a template which matrix, and which column of it, fills it. */
+function plan(holes, matrices) {
+  const queue = [...matrices];
+  const plain = {};
+  for (const kind of "xhsc") if (holes.includes(kind)) plain[kind] = [queue.shift(), 0];
+  return holes.map((hole) => {
+    if (hole === "p") return { count: queue.shift(), from: queue.shift() };
+    if (hole[0] === "g") return { from: queue.shift() };
+    return { from: plain[hole][0], column: plain[hole][1]++ };
+  });
+}
+
+function gather(steps, state) {
+  const ints = [];
+  for (const { count, from, column } of steps) {
+    const at = from.row(state);
+    if (column !== undefined) ints.push(from.get(at, column));
+    else {
+      const size = count ? 2 * count.get(count.row(state), 0) : from.columns;
+      if (count) ints.push(size / 2);
+      for (let k = 0; k < size; k++) ints.push(from.get(at, k));
+    }
+  }
+  return ints;
+}
+
+/** Decode one data file. */
+function decode(header, body) {
+  if (header.format !== FORMAT)
+    throw new Error(`its data have format ${header.format}, this page reads ${FORMAT}: reload the page`);
+  const read = reader(body);
+  const matrixOf = (entry) => matrix(entry, header.box, read);
+  const slots = header.slots.map(([slot, templates, choice, matrices]) => {
+    const chosen = matrixOf(choice);
+    const decoded = matrices.map(matrixOf);
+    let first = 0;
+    const plans = templates.map((template) => {
+      const holes = kinds(header.templates[template]);
+      const count = new Set(holes.filter((hole) => "xhsc".includes(hole))).size
+        + holes.reduce((sum, hole) => sum + (hole === "p" ? 2 : hole[0] === "g" ? 1 : 0), 0);
+      return plan(holes, decoded.slice(first, (first += count)));
+    });
+    return { slot, templates, chosen, plans };
+  });
+  return { ...header, slots, captions: matrixOf(header.caption) };
+}
+
+class LiveFigure {
+  constructor(root) {
+    this.root = root;
+    this.form = root.querySelector("form");
+    this.picture = new Picture(root.querySelector("svg"));
+    this.caption = root.querySelector("figcaption");
+    this.names = [...new Set([...this.form.elements].map((input) => input.name).filter(Boolean))];
+    this.parts = [];
+    this.status = root.appendChild(document.createElement("p"));
+    this.status.className = "livefigure-status";
+    this.status.setAttribute("role", "status");
+    this.form.hidden = false;
+    this.form.addEventListener("input", () => this.update(true));
+    this.form.addEventListener("submit", (event) => event.preventDefault());
+    this.form.addEventListener("reset", () => setTimeout(() => this.update(true)));
+    this.form.addEventListener("click", (event) => event.target.dataset.play && this.play(event.target));
+    drag(this.picture.svg, (positions) => this.move(positions));
+    const observer = new ResizeObserver(() => reflow(this.picture.svg));
+    observer.observe(root);
+    new IntersectionObserver((entries, self) => {
+      if (entries.some((entry) => entry.isIntersecting)) self.disconnect(), this.load();
+    }, { rootMargin: "100% 0px" }).observe(root);
+  }
+
+  input(name) {
+    return this.form.elements[name];
+  }
+
+  position(name) {
+    const input = this.input(name);
+    return input.type === "checkbox" ? +input.checked : +input.value;
+  }
+
+  words(name) {
+    const input = this.input(name);
+    if (input.dataset?.words) return JSON.parse(input.dataset.words);
+    if (input.options) return [...input.options].map((option) => option.text);
+    if (input.type === "checkbox") return ["off", "on"];
+    return [...input].map((radio) => radio.parentElement.textContent);
+  }
+
+  /** Set controls to positions and draw. */
+  move(positions) {
+    for (const name in positions) {
+      const input = this.input(name);
+      if (input.type === "checkbox") input.checked = !!positions[name];
+      else input.value = positions[name];
+    }
+    this.update(true);
+  }
+
+  update(moved) {
+    for (const input of this.form.querySelectorAll("[data-words]")) {
+      const words = this.words(input.name)[input.value];
+      input.setAttribute("aria-valuetext", words);
+      this.form.querySelector(`output[for="${input.id}"]`).value = words;
+    }
+    if (moved) this.remember();
+    const state = this.names.map((name) => this.position(name));
+    const part = this.parts.find(({ box }) =>
+      box.every(([first, count], k) => state[k] >= first && state[k] < first + count));
+    if (!part) return;
+    for (const { slot, templates, chosen, plans } of part.slots) {
+      const choice = chosen.get(chosen.row(state), 0);
+      this.picture.show(slot, part, templates[choice], gather(plans[choice], state));
+    }
+    this.caption.textContent = part.strings[part.captions.get(part.captions.row(state), 0)];
+    if (moved) {
+      clearTimeout(this.saying);
+      this.saying = setTimeout(() => (this.status.textContent = this.caption.textContent), 600);
+    }
+  }
+
+  /** Put the state into the address, so that a link shows what one sees. */
+  remember() {
+    clearTimeout(this.remembering);
+    this.remembering = setTimeout(() => {
+      const pairs = this.names.map((name) =>
+        `${name}=${encodeURIComponent(this.words(name)[this.position(name)])}`);
+      try {
+        history.replaceState(history.state, "", `#${this.root.id}:${pairs.join(",")}`);
+      } catch {
+        // Some browsers limit how often an address may change; the figure works without.
+      }
+    }, 150);
+  }
+
+  /** Take up a state that was written by remember(). */
+  recall(text) {
+    const positions = {};
+    for (const pair of text.split(",")) {
+      const [name, word] = pair.split("=").map(decodeURIComponent);
+      if (!this.names.includes(name)) continue;
+      const position = this.words(name).indexOf(word);
+      if (position >= 0) positions[name] = position;
+    }
+    this.move(positions);
+    this.root.scrollIntoView({ block: "center" });
+    this.load();
+  }
+
+  play(button) {
+    const input = this.input(button.dataset.play);
+    const stop = () => {
+      clearInterval(this.playing);
+      this.playing = null;
+      button.setAttribute("aria-pressed", "false");
+      button.textContent = "Play";
+    };
+    const step = () => {
+      const last = +input.value === +input.max;
+      this.move({ [input.name]: last ? 0 : +input.value + 1 });
+      if (+input.value === +input.max) stop();
+    };
+    if (this.playing) return stop();
+    step();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    button.setAttribute("aria-pressed", "true");
+    button.textContent = "Pause";
+    this.playing = setInterval(step, +button.dataset.interval);
+  }
+
+  load() {
+    if (this.loading) return;
+    this.loading = this.root.dataset.src.split(" ");
+    this.next();
+  }
+
+  next() {
+    const source = this.loading[this.parts.length];
+    if (!source) return;
+    const script = document.createElement("script");
+    script.src = source;
+    script.onerror = () => this.fail("its data could not be loaded");
+    script.onload = () => {
+      script.remove();
+      if (this.root.dataset.state !== "failed" && !this.arrived) this.fail("its data are damaged");
+      this.arrived = false;
+      if (this.root.dataset.state !== "failed") this.next();
+    };
+    document.head.append(script);
+  }
+
+  receive(header, body) {
+    this.arrived = true;
+    try {
+      this.parts.push(decode(header, body));
+      this.update(false);
+      this.root.dataset.state = "live";
+    } catch (error) {
+      this.fail(error.message);
+    }
+  }
+
+  fail(reason) {
+    this.root.dataset.state = "failed";
+    for (const input of this.form.elements) input.disabled = true;
+    const note = document.createElement("p");
+    note.className = "livefigure-note";
+    note.textContent = `This figure shows its first state only: ${reason}.`;
+    this.form.after(note);
+  }
+}
+
+function recall() {
+  const [, id, text] = /^#([a-z][a-z0-9_]*):(.*)$/.exec(location.hash) ?? [];
+  if (figures.has(id)) figures.get(id).recall(text);
+}
+
+window.livefigure = (header, body) => figures.get(header.id)?.receive(header, body);
+for (const root of document.querySelectorAll("figure.livefigure"))
+  figures.set(root.id, new LiveFigure(root));
+addEventListener("hashchange", recall);
+recall();

@@ -1,0 +1,185 @@
+/*
+ * Draws states of a live figure into its inline SVG. Shared by the page and the notebook.
+ *
+ * A template is a list of elements [tag, {attribute: value}, content]; values and text hold
+ * typed holes, filled from a flat list of integers in reading order:
+ * {x} tenths of a pixel, {h} hundredths, {s} string, {c} color, {p} polyline, {gN} N cells.
+ */
+const SVG = "http://www.w3.org/2000/svg";
+const BREAK = -60000;
+const HOLE = /\{([xhscp]|g\d+)\}/;
+
+/** Build the nodes of a template once; its fields know how to take new integers. */
+function build(template) {
+  const fields = [];
+  const field = (value, put) => {
+    const pieces = value.split(HOLE);
+    if (pieces.length > 1) fields.push({ pieces, put, last: [] });
+    else put(value);
+  };
+  const make = ([tag, attributes, content]) => {
+    if (tag === "grid") return makeGrid(attributes, fields);
+    const node = document.createElementNS(SVG, tag);
+    for (const key in attributes) field(attributes[key], (text) => node.setAttribute(key, text));
+    if (typeof content === "string") {
+      const text = node.appendChild(document.createTextNode(""));
+      field(content, (value) => (text.data = value));
+    } else if (content) node.append(...content.map(make));
+    return node;
+  };
+  return { nodes: template.map(make), fields };
+}
+
+/** The cells of an image: one rect each, edges shared so that no gap shows. */
+function makeGrid(attributes, fields) {
+  const [rows, columns] = [+attributes.rows, +attributes.columns];
+  const group = document.createElementNS(SVG, "g");
+  group.setAttribute("shape-rendering", "crispEdges");
+  if (attributes["clip-path"]) group.setAttribute("clip-path", attributes["clip-path"]);
+  const cells = Array.from({ length: rows * columns }, () =>
+    group.appendChild(document.createElementNS(SVG, "rect")));
+  const edge = (start, size, count, k) => start + Math.floor((2 * size * k + count) / (2 * count));
+  const place = ([x, y, width, height]) => cells.forEach((cell, k) => {
+    const [i, j] = [Math.floor(k / columns), k % columns];
+    const [left, top] = [edge(x, width, columns, j), edge(y, height, rows, i)];
+    cell.setAttribute("x", left / 10);
+    cell.setAttribute("y", top / 10);
+    cell.setAttribute("width", (edge(x, width, columns, j + 1) - left) / 10);
+    cell.setAttribute("height", (edge(y, height, rows, i + 1) - top) / 10);
+  });
+  fields.push({ pieces: ["", "x", "", "x", "", "x", "", "x", ""], last: [], raw: place });
+  cells.forEach((cell) =>
+    fields.push({ pieces: ["", "c", ""], last: [], put: (color) => cell.setAttribute("fill", color) }));
+  return group;
+}
+
+/** Give one field its integers, from position `at`; returns where the next field begins. */
+function fill(field, ints, at, tables) {
+  const { pieces, last } = field;
+  let end = at;
+  for (let k = 1; k < pieces.length; k += 2) end += pieces[k] === "p" ? 1 + 2 * ints[end] : 1;
+  let same = last.length === end - at;
+  for (let k = at; same && k < end; k++) same = last[k - at] === ints[k];
+  if (same) return end;
+  field.last = ints.slice(at, end);
+  if (field.raw) field.raw(field.last);
+  else field.put(format(pieces, ints, at, tables));
+  return end;
+}
+
+function format(pieces, ints, at, tables) {
+  let text = pieces[0];
+  for (let k = 1; k < pieces.length; k += 2) {
+    const value = ints[at++];
+    switch (pieces[k]) {
+      case "x": text += value / 10; break;
+      case "h": text += value / 100; break;
+      case "s": text += tables.strings[value]; break;
+      case "c": text += tables.colors[value]; break;
+      default:
+        text += polyline(ints, at, value);
+        at += 2 * value;
+    }
+    text += pieces[k + 1];
+  }
+  return text;
+}
+
+/** Path text of `count` points; a pair of BREAK is a gap, a single point is closed. */
+function polyline(ints, at, count) {
+  let text = "";
+  for (let n = 0, run = 0; n <= count; n++, at += 2) {
+    if (n === count || ints[at] === BREAK) {
+      if (run === 1) text += "Z";
+      run = 0;
+    } else {
+      text += (["M", "L"][run] ?? " ") + ints[at] / 10 + " " + ints[at + 1] / 10;
+      run++;
+    }
+  }
+  return text;
+}
+
+/** The dynamic artists of one SVG. */
+class Picture {
+  constructor(svg) {
+    this.svg = svg;
+    this.groups = new Map();
+    for (const group of svg.querySelectorAll("[data-slot]"))
+      this.groups.set(+group.dataset.slot, { group, built: new Map(), shown: null });
+  }
+
+  /** Show `template` of `tables` in a slot, filled with `ints`. */
+  show(slot, tables, template, ints) {
+    const entry = this.groups.get(slot);
+    const key = tables.templates[template];
+    let built = entry.built.get(key);
+    if (!built) entry.built.set(key, (built = build(key)));
+    let at = 0;
+    for (const field of built.fields) at = fill(field, ints, at, tables);
+    if (entry.shown !== built) {
+      entry.group.replaceChildren(...built.nodes);
+      entry.shown = built;
+    }
+  }
+}
+
+/** On a narrow screen put the panels below each other, so that text stays legible. */
+function reflow(svg) {
+  const [width, height] = (svg.dataset.size ??= svg.getAttribute("viewBox").slice(4)).split(" ").map(Number);
+  const panels = svg.dataset.panels.split(" ").map((box) => box.split(",").map(Number));
+  const room = svg.parentElement.clientWidth;
+  const groups = [...svg.querySelectorAll("[data-panel]")];
+  let [w, h] = [width, height];
+  const places = panels.map(() => null);
+  if (room && room < 0.85 * width && panels.length > 1) {
+    const gap = 10;
+    w = Math.max(room / 1.2, ...panels.map((box) => box[2]));
+    h = 0;
+    for (let k = 0, end; k < panels.length; k = end) {
+      let row = panels[k][2];
+      for (end = k + 1; end < panels.length && row + gap + panels[end][2] <= w; end++)
+        row += gap + panels[end][2];
+      let x = (w - row) / 2;
+      for (let n = k; n < end; n++) {
+        places[n] = `translate(${(x - panels[n][0]).toFixed(1)} ${(h - panels[n][1]).toFixed(1)})`;
+        x += panels[n][2] + gap;
+      }
+      h += Math.max(...panels.slice(k, end).map((box) => box[3])) + gap;
+    }
+  }
+  groups.forEach((group) => {
+    const place = places[+group.dataset.panel];
+    if (place) group.setAttribute("transform", place);
+    else group.removeAttribute("transform");
+  });
+  svg.setAttribute("viewBox", `0 0 ${+w.toFixed(1)} ${+h.toFixed(1)}`);
+  svg.setAttribute("width", +(w * 1.25).toFixed(1));
+  svg.setAttribute("height", +(h * 1.25).toFixed(1));
+}
+
+/** Let a drag or tap in the declared axes move controls: move({name: position}). */
+function drag(svg, move) {
+  for (const pad of svg.querySelectorAll("[data-pad]")) {
+    const moves = JSON.parse(pad.dataset.moves);
+    const go = (event) => {
+      const point = new DOMPoint(event.clientX, event.clientY)
+        .matrixTransform(pad.getScreenCTM().inverse());
+      const to = {};
+      for (const axis in moves) {
+        const [name, places] = moves[axis];
+        const far = places.map((place) => Math.abs(place - point[axis]));
+        to[name] = far.indexOf(Math.min(...far));
+      }
+      move(to);
+    };
+    pad.addEventListener("pointerdown", (event) => {
+      pad.setPointerCapture(event.pointerId);
+      event.preventDefault();
+      go(event);
+    });
+    pad.addEventListener("pointermove", (event) => {
+      if (pad.hasPointerCapture(event.pointerId)) go(event);
+    });
+  }
+}
