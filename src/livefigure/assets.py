@@ -28,7 +28,7 @@ def script(*names: str) -> str:
 
 def page_script() -> str:
     """Return the script of a page: a function of its own, so that it adds no global names."""
-    return f"(() => {{\n{script('picture.js', 'page.js')}}})();\n"
+    return f"(() => {{\n{script('picture.js', 'data.js', 'page.js')}}})();\n"
 
 
 def style(font_url: str) -> str:

@@ -142,4 +142,3 @@ def _reporter(name: str, total: int) -> Callable[[int], None]:
             stream.write(f"{name} {done} {total}\n")
 
     return report
-

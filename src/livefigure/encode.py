@@ -193,7 +193,7 @@ def _encode_slot(slot: int, track: Track, lookup: _Lookup, writer: _Writer) -> l
         shown[k] = names.index(track.fragments[k].template)
     choice = writer.matrix(shown[track.which][..., None])
     matrices = []
-    for number, template in enumerate(names):
+    for number in range(len(names)):
         rows = {int(k): fields(track.fragments[k]) for k in used if shown[k] == number}
         which = _filled(track.which, shown, number)
         for position in range(len(next(iter(rows.values())))):

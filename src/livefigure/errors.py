@@ -7,5 +7,5 @@ class LiveFigureError(ValueError):
     """A live figure that cannot be made as it was asked for."""
 
 
-class UnsupportedArtist(LiveFigureError):
+class UnsupportedArtist(LiveFigureError):  # noqa: N818
     """An artist, or a way of drawing one, that has no rule yet."""

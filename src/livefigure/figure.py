@@ -82,8 +82,8 @@ def live(
     def decorate(function: Callable[..., str | None]) -> LiveFigure:
         _check_function(function, made)
         figure = LiveFigure(function, fig, made, targets)
-        if get_ipython() is not None:  # type: ignore[no-untyped-call]
-            display(figure)  # type: ignore[no-untyped-call]
+        if get_ipython() is not None:
+            display(figure)
         return figure
 
     return decorate
@@ -296,7 +296,7 @@ def _check_function(function: Callable[..., Any], controls: Mapping[str, Control
     name = getattr(function, "__name__", "")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise LiveFigureError(
-            f"{name or function!r} cannot be the id of a figure: name the function with lower-case "
+            f"{name or repr(function)} cannot be the id of a figure: name the function with lower-case "
             "letters, digits and underscores"
         )
     parameters = inspect.signature(function).parameters
@@ -326,6 +326,4 @@ def _pad(
         corner = axes.get_xlim()[0]
         points = axes.transData.transform([(corner, value) for value in controls[y].values])
         down = (y, [float(height - place) for place in points[:, 1]])
-    return Pad(
-        stage.panel_of(axes), (box.x0, height - box.y1, box.width, box.height), across, down
-    )
+    return Pad(stage.panel_of(axes), (box.x0, height - box.y1, box.width, box.height), across, down)

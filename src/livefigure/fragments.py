@@ -24,7 +24,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
@@ -59,13 +59,13 @@ class Tables:
         return self.colors.setdefault(color, len(self.colors))
 
 
-@lru_cache(maxsize=None)
+@cache
 def parse(template: str) -> Any:
     """Return a template as nested lists (shared: do not change it)."""
     return json.loads(template)
 
 
-@lru_cache(maxsize=None)
+@cache
 def holes(template: str) -> tuple[str, ...]:
     """Return the kinds of a template's holes in reading order, such as ``("p", "c")``."""
     return tuple(kind for element in parse(template) for kind in _element_holes(element))

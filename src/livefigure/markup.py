@@ -16,7 +16,7 @@ from typing import Any
 
 from livefigure.controls import Control
 from livefigure.fragments import Fragment, number, render
-from livefigure.recorder import tenths
+from livefigure.outlines import tenths
 from livefigure.stage import Stage
 
 SVG = "http://www.w3.org/2000/svg"
@@ -157,9 +157,7 @@ def _radio(ident: str, control: Control) -> str:
 
 def _checkbox(ident: str, control: Control) -> str:
     checked = " checked" if control.default else ""
-    return (
-        f'<span><input type="checkbox" id="{ident}" name="{control.name}" value="1"{checked}></span>'
-    )
+    return f'<span><input type="checkbox" id="{ident}" name="{control.name}" value="1"{checked}></span>'
 
 
 _FIELDS: dict[str, Any] = {

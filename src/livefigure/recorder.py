@@ -19,23 +19,14 @@ from matplotlib.path import Path
 from matplotlib.transforms import Affine2D, Bbox, Transform
 
 from livefigure.errors import LiveFigureError, UnsupportedArtist
-from livefigure.fragments import BREAK, EMPTY, Fragment, Tables
+from livefigure.fragments import EMPTY, Fragment, Tables
+from livefigure.outlines import Ints, Outlines, tenths
 from livefigure.style import SENTINELS
 
 Attributes = list[tuple[str, str]]
-Ints = list[int]
-
 _ANCHOR = {"left": "start", "center": "middle", "right": "end"}
 _MAX_CELLS = 1024
-_PATHS_KEPT = 4096
 _MAX_SIDE = 2500
-#: Pixels from the corner beyond which points are dropped and lines are cut.
-_FAR = 5000.0
-
-
-def tenths(value: float) -> int:
-    """Return a coordinate in tenths of a pixel."""
-    return round(float(value) * 10)
 
 
 class Recorder(RendererBase):
@@ -61,9 +52,7 @@ class Recorder(RendererBase):
         self.width, self.height, self.prefix, self.tables = width, height, prefix, tables
         self.definitions: dict[str, Fragment] = {}
         self._clips: dict[Fragment, str] = {}
-        self._flip = Affine2D().scale(1, -1).translate(0, height)
-        self._room = (-width, -height, 2 * width, 2 * height)
-        self._paths: dict[Any, tuple[str, tuple[int, ...]]] = {}
+        self._outlines = Outlines(width, height)
         self._hex: dict[tuple[float, ...], str] = {}
         self._elements: list[str] = []
         self._ints: Ints = []
@@ -103,7 +92,7 @@ class Recorder(RendererBase):
         paint, paint_ints = self._paint(gc, rgbFace)
         if not paint:
             return
-        d, ints = self._path(path, transform, stroke_only=rgbFace is None)
+        d, ints = self._outlines.path(path, transform, stroke_only=rgbFace is None)
         if d:
             attributes = [("d", d), *paint, *self._clip(gc)]
             self._emit("path", attributes, [*ints, *paint_ints])
@@ -120,18 +109,22 @@ class Recorder(RendererBase):
         rgbFace: Any = None,
     ) -> None:
         paint, paint_ints = self._paint(gc, rgbFace)
-        points = self._vertices(path, trans)
+        points = self._outlines.vertices(path, trans)
         if not paint or not len(points):
             return
         name = self._mark()
         uses = _marker_uses(name, len(points))
         line_ints = [len(points), *points.ravel().tolist()]
         clip = self._clip(gc)
-        shape, shape_ints = self._shape(marker_path, marker_trans)
+        shape, shape_ints = self._outlines.shape(marker_path, marker_trans)
         inner = _element("path", [("d", shape), *paint])
         marker = [("id", name), ("overflow", "visible"), ("markerUnits", "userSpaceOnUse")]
         line, self._line = self._line, None
-        if line is not None and line[1] == tuple(line_ints) and all(part in line[0] for part in clip):
+        if (
+            line is not None
+            and line[1] == tuple(line_ints)
+            and all(part in line[0] for part in clip)
+        ):
             # The line just drawn runs through the same points: let it carry the markers.
             self._elements[-1] = _element("path", [*line[0], *uses])
             line_ints = []
@@ -158,13 +151,17 @@ class Recorder(RendererBase):
         hatchcolors: Any = None,
     ) -> None:
         shapes = list(self._iter_collection_raw_paths(master_transform, paths, all_transforms))
-        shared = len(shapes) and self._iter_collection_uses_per_path(
-            paths, all_transforms, offsets, facecolors, edgecolors
-        ) > 2
+        shared = (
+            len(shapes)
+            and self._iter_collection_uses_per_path(
+                paths, all_transforms, offsets, facecolors, edgecolors
+            )
+            > 2
+        )
         clip = self._clip(gc)
         items = self._iter_collection(
             gc, shapes, offsets, offset_trans, facecolors, edgecolors, linewidths, linestyles,
-            antialiaseds, urls, offset_position, hatchcolors=hatchcolors,
+            antialiaseds, urls, offset_position, hatchcolors=() if hatchcolors is None else hatchcolors,
         )  # fmt: skip
         outer, self._elements = self._elements, []
         names: dict[Any, str] = {}
@@ -194,8 +191,6 @@ class Recorder(RendererBase):
         ismath: bool | str = False,
         mtext: Any = None,
     ) -> None:
-        if ismath == "TeX":
-            raise UnsupportedArtist("text with usetex=True: use mathtext ($…$) instead")
         color, opacity = self._color(gc.get_rgb(), gc)
         if opacity == 0:
             return
@@ -222,15 +217,16 @@ class Recorder(RendererBase):
         )
 
     def draw_image(self, gc: Any, x: float, y: float, im: Any, transform: Any = None) -> None:
-        raise UnsupportedArtist(
-            "a rasterized image: use imshow with interpolation='nearest' and rasterized=False"
-        )
+        raise UnsupportedArtist("a rasterized image: use imshow with interpolation='nearest'")
 
     def draw_gouraud_triangles(self, *args: Any, **kwargs: Any) -> None:
         raise UnsupportedArtist("gouraud shading: use shading='flat'")
 
     def start_rasterizing(self) -> None:
-        raise UnsupportedArtist("rasterized=True: leave it off, the picture is vector")
+        """Do nothing: color bars ask for pixels, but a picture of vectors is what we want."""
+
+    def stop_rasterizing(self) -> None:
+        """Do nothing."""
 
     # --- grids ---
 
@@ -341,7 +337,7 @@ class Recorder(RendererBase):
         path, affine = gc.get_clip_path()
         box = gc.get_clip_rectangle()
         if path is not None:
-            text, ints = self._path(path, affine, stroke_only=False)
+            text, ints = self._outlines.path(path, affine, stroke_only=False)
             shape = Fragment(f"[{_element('path', [('d', text)])}]", ints)
         elif box is not None:
             x0, y0, x1, y1 = (tenths(v) for v in box.extents)
@@ -357,51 +353,6 @@ class Recorder(RendererBase):
             name = self._clips[shape] = f"{self.prefix}-clip{len(self._clips)}"
             self.definitions[name] = shape
         return [("clip-path", f"url(#{name})")]
-
-    def _vertices(self, path: Path, transform: Transform) -> Any:
-        """Return the points that carry markers, flipped, in tenths; shape (n, 2)."""
-        clean = path.cleaned(transform + self._flip, remove_nans=True, simplify=False, curves=True)
-        keep = np.isin(clean.codes, (Path.MOVETO, Path.LINETO))
-        if clean.codes is not None and np.isin(clean.codes, (Path.CURVE3, Path.CURVE4)).any():
-            keep |= _curve_ends(clean.codes)
-        points = clean.vertices[keep]
-        near = (np.abs(points) <= _FAR).all(axis=1)
-        return np.rint(points[near] * 10).astype(np.int64)
-
-    def _shape(self, path: Path, transform: Transform) -> tuple[str, tuple[int, ...]]:
-        """Return a shape about its own origin: flipped, but not moved to the canvas."""
-        return _path_text(path.cleaned(transform + Affine2D().scale(1, -1), simplify=False))
-
-    def _path(
-        self, path: Path, transform: Transform, *, stroke_only: bool
-    ) -> tuple[str, tuple[int, ...]]:
-        """Return path text with holes; memoized on the content, so mutation is seen."""
-        matrix = transform.get_matrix() if transform.is_affine else None
-        if matrix is None:
-            return self._convert(path, transform, stroke_only)
-        codes = None if path.codes is None else path.codes.tobytes()
-        key = (np.asarray(path.vertices).tobytes(), codes, matrix.tobytes(), stroke_only)
-        found = self._paths.get(key)
-        if found is None:
-            if len(self._paths) >= _PATHS_KEPT:
-                self._paths.clear()
-            found = self._paths[key] = self._convert(path, transform, stroke_only)
-        return found
-
-    def _convert(
-        self, path: Path, transform: Transform, stroke_only: bool
-    ) -> tuple[str, tuple[int, ...]]:
-        """Convert a path, cut at the room around the figure only where it runs far outside.
-
-        Points that are cut away shift the others, which costs bytes in every later state.
-        """
-        flipped = transform + self._flip
-        clean = path.cleaned(flipped, remove_nans=True, simplify=False, curves=True)
-        if stroke_only and np.abs(clean.vertices).max(initial=0.0) > _FAR:
-            clean = path.cleaned(
-                flipped, remove_nans=True, clip=self._room, simplify=False, curves=True
-            )
-        return _path_text(clean)
 
     def _use(
         self,
@@ -420,7 +371,7 @@ class Recorder(RendererBase):
         name = names.get(key)
         if name is None:
             name = names[key] = self._mark()
-            shape, shape_ints = self._shape(path, transform)
+            shape, shape_ints = self._outlines.shape(path, transform)
             inner = _element("path", [("id", name), ("d", shape)])
             self._emit("defs", [], shape_ints, content=f"[{inner}]")
         x, y = offset
@@ -522,60 +473,3 @@ def _cell(rgba: list[int]) -> str:
     if alpha == 0:
         return "none"
     return f"#{red:02x}{green:02x}{blue:02x}" + ("" if alpha == 255 else f"{alpha:02x}")
-
-
-def _curve_ends(codes: Any) -> Any:
-    """Mark the last vertex of each curve segment."""
-    ends = np.zeros(len(codes), dtype=bool)
-    k = 0
-    while k < len(codes):
-        step = {Path.CURVE3: 2, Path.CURVE4: 3}.get(codes[k], 1)
-        if step > 1:
-            ends[k + step - 1] = True
-        k += step
-    return ends
-
-
-def _path_text(path: Path) -> tuple[str, tuple[int, ...]]:
-    """Return path text with holes and their integers; runs of lines become polylines."""
-    codes = path.codes
-    if codes is None or len(codes) == 0:
-        return "", ()
-    points = np.rint(np.clip(path.vertices, -_FAR, _FAR) * 10).astype(np.int64)
-    text: list[str] = []
-    ints: Ints = []
-    codes = codes.tolist()
-    k = counter = 0
-    while k < len(codes):
-        code = codes[k]
-        if code == Path.MOVETO:
-            end = k + 1
-            while end < len(codes) and codes[end] == Path.LINETO:
-                end += 1
-            # A lone move before the end of the path draws nothing.
-            if end - k > 1 or (end < len(codes) and codes[end] in (Path.CURVE3, Path.CURVE4)):
-                run = points[k:end].ravel().tolist()
-                if text and text[-1] == "{p}":
-                    # One hole for a line with gaps: the number of gaps may change freely.
-                    ints[counter] += 1 + len(run) // 2
-                    ints += [BREAK, BREAK, *run]
-                else:
-                    counter = len(ints)
-                    text.append("{p}")
-                    ints += [len(run) // 2, *run]
-            k = end
-        elif code in (Path.CURVE3, Path.CURVE4):
-            count = 2 if code == Path.CURVE3 else 3
-            text.append(("Q" if count == 2 else "C") + " ".join(["{x} {x}"] * count))
-            ints.extend(points[k : k + count].ravel().tolist())
-            k += count
-        elif code == Path.LINETO:
-            text.append("L{x} {x}")
-            ints.extend(points[k].tolist())
-            k += 1
-        elif code == Path.CLOSEPOLY:
-            text.append("Z")
-            k += 1
-        else:  # Path.STOP
-            break
-    return "".join(text), tuple(ints)

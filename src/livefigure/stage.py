@@ -58,6 +58,9 @@ class Stage:
     """
 
     def __init__(self, fig: Figure, prefix: str) -> None:
+        for text in fig.findobj(Text):
+            if text.get_usetex():
+                raise UnsupportedArtist(_complaint(text, "usetex=True: use mathtext ($…$) instead"))
         fig.set_dpi(72)
         self.fig = fig
         width, height = fig.get_size_inches() * 72
@@ -147,11 +150,11 @@ class Stage:
         """Begin a panel; a color bar and a twin share the panel of their axes."""
         self._panel = self._panel_of[artist] = self._shared_panel(artist)
 
-    def _shared_panel(self, artist: Artist) -> int:
+    def _shared_panel(self, artist: Any) -> int:
         if isinstance(artist, Axes):
             bar = getattr(artist, "_colorbar", None)
             owners = [getattr(getattr(bar, "mappable", None), "axes", None)]
-            owners += [twin for twin in artist._twinned_axes.get_siblings(artist)]
+            owners += list(artist._twinned_axes.get_siblings(artist))
             for owner in owners:
                 if owner is not None and owner is not artist and owner in self._panel_of:
                     return self._panel_of[owner]
@@ -181,7 +184,7 @@ class Stage:
 
     # --- drawing ---
 
-    def _walk(self, parent: Figure | SubFigure) -> Iterator[tuple[int, Artist]]:
+    def _walk(self, parent: Any) -> Iterator[tuple[int, Artist]]:
         """Yield the slot and artist of everything that is drawn, back to front."""
         if not parent.get_visible():
             return
@@ -195,7 +198,7 @@ class Stage:
             else:
                 yield self._slot(parent, child), child
 
-    def _walk_axes(self, axes: Axes) -> Iterator[tuple[int, Artist]]:
+    def _walk_axes(self, axes: Any) -> Iterator[tuple[int, Artist]]:
         if not axes.get_visible():
             return
         axes._unstale_viewLim()
@@ -217,7 +220,7 @@ class Stage:
             else:
                 yield self._slot(axes, child), child
 
-    def _place_titles(self, axes: Axes) -> None:
+    def _place_titles(self, axes: Any) -> None:
         """Move titles clear of tick labels; costly, so only where that can have changed."""
         titles = (axes.title, axes._left_title, axes._right_title)
         axises = list(axes._axis_map.values())
@@ -274,7 +277,7 @@ class Stage:
             self._text_memo[text] = memo = (key, self._record(slot, text))
         return memo[1]
 
-    def _image(self, image: AxesImage) -> None:
+    def _image(self, image: Any) -> None:
         """Draw an image from its cells: what a reader sees is data, not resampled pixels."""
         if image.get_interpolation() not in ("nearest", "none", "auto", "antialiased"):
             raise UnsupportedArtist(
@@ -328,7 +331,7 @@ def _axis_key(axis: Axis) -> Any:
     )
 
 
-def _parts(axis: Axis) -> Iterator[Artist]:
+def _parts(axis: Axis) -> Iterator[Any]:
     yield from (axis, axis.label, axis.offsetText)
     # Not get_children(): that asks the locators, at a millisecond an axis.
     for tick in (*axis.majorTicks, *axis.minorTicks):
@@ -345,7 +348,7 @@ def _settle(axis: Axis) -> None:
         part._stale = False
 
 
-def _text_key(text: Text) -> Any:
+def _text_key(text: Any) -> Any:
     """Return everything the drawing of a plain text depends on."""
     clip = text.get_clip_box()
     patch = text.get_bbox_patch()
@@ -363,4 +366,3 @@ def _text_key(text: Text) -> Any:
         None if clip is None else tuple(clip.extents),
         None if patch is None else object(),
     )
-

@@ -100,8 +100,9 @@ def css() -> str:
     series = "".join(f"--{name}:{value};" for name, value in SERIES.items())
     light = "".join(f"--{name}:{value};" for name, value in LIGHT.items())
     dark = "".join(f"--{name}:{value};" for name, value in DARK.items())
+    light, dark = f"color-scheme:light;{series}{light}", f"color-scheme:dark;{dark}"
     return (
-        f":root{{color-scheme:light;{series}{light}}}\n"
-        f'@media (prefers-color-scheme:dark){{:root:not([data-theme="light"]){{color-scheme:dark;{dark}}}}}\n'
-        f':root[data-theme="dark"]{{color-scheme:dark;{dark}}}\n'
+        f":root{{{light}}}\n"
+        f'@media (prefers-color-scheme:dark){{:root:not([data-theme="light"]){{{dark}}}}}\n'
+        f':root[data-theme="dark"]{{{dark}}}\n'
     )

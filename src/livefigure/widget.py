@@ -95,10 +95,22 @@ def layout(controls: dict[str, Control], view: PictureView) -> widgets.VBox:
 def _row(control: Control) -> Any:
     widget = control.widget
     if control.kind != "play":
-        widget.style.description_width = "9em"
+        widget.description = control.label
+        widget.style.description_width = "10em"
+        widget.layout.width = "auto" if control.kind in ("radio", "checkbox") else "min(100%, 40em)"
+        if control.kind == "range" and hasattr(widget, "readout_format"):
+            widget.readout_format = _precise(control, widget.readout_format)
         return widget
     slider = widgets.IntSlider(
         min=widget.min, max=widget.max, step=widget.step, description=control.label
     )
     widgets.jslink((widget, "value"), (slider, "value"))
     return widgets.HBox([widget, slider])
+
+
+def _precise(control: Control, form: str) -> str:
+    """Return a format that shows every position in full, where the standard one rounds."""
+    if form != ".2f":
+        return form
+    places = max(len(word.partition(".")[2]) for word in control.words)
+    return f".{places}f"

@@ -69,9 +69,7 @@ def visit(translator: Any, node: LiveFigureNode) -> None:
             f"(known: {known})"
         )
     here = translator.builder.get_target_uri(translator.builder.current_docname)
-    sources = " ".join(
-        relative_uri(here, f"_static/{store.FOLDER}/{file}") for file in kept.files
-    )
+    sources = " ".join(relative_uri(here, f"_static/{store.FOLDER}/{file}") for file in kept.files)
     translator.body.append(
         markup.figure(
             name,

@@ -40,12 +40,14 @@ class Stored:
 
 def figures(env: BuildEnvironment) -> dict[str, Stored]:
     """Return all figures by id."""
-    return _table(env, "livefigures")
+    found: dict[str, Stored] = _table(env, "livefigures")
+    return found
 
 
 def uses(env: BuildEnvironment) -> dict[str, set[str]]:
     """Return the ids of the figures that each page shows."""
-    return _table(env, "livefigure_uses")
+    found: dict[str, set[str]] = _table(env, "livefigure_uses")
+    return found
 
 
 def _table(env: BuildEnvironment, name: str) -> Any:
