@@ -125,10 +125,7 @@ def sgd_step(
         grad = grad + weight_decay * theta
     if momentum == 0:
         return theta - lr * grad, None
-    if velocity is None:
-        velocity = grad.copy()
-    else:
-        velocity = momentum * velocity + (1 - dampening) * grad
+    velocity = grad.copy() if velocity is None else momentum * velocity + (1 - dampening) * grad
     direction = grad + momentum * velocity if nesterov else velocity
     return theta - lr * direction, velocity
 

@@ -85,9 +85,10 @@ def rate_map(
     for text in texts:
         text.set(rotation=0, alpha=1)
     edge = np.linspace(0, len(y) - 1, 40).astype(int)
-    right = ax.get_xlim()[1]
-    fill = {"color": style.VERMILION, "alpha": 0.16, "linewidth": 0}
-    region = ax.fill_betweenx(y[edge], limit[edge], right, zorder=0, **fill)
+    region = ax.fill_betweenx(
+        y[edge], limit[edge], ax.get_xlim()[1],
+        color=style.VERMILION, alpha=0.16, linewidth=0, zorder=0,
+    )  # fmt: skip
     (border,) = ax.plot(limit[edge], y[edge], color=style.VERMILION, linewidth=1.4, zorder=1)
     row, column = np.unravel_index(np.argmin(rates), rates.shape)
     best = goal(ax, float(x[column]), float(y[row]))
@@ -124,14 +125,13 @@ def note(ax: Axes, x: float, y: float, text: str = "", *, ha: str = "left") -> T
 
 
 def _thin(lines: QuadContourSet, ax: Axes) -> None:
-    """Drop the vertices that a straight stretch does not need: a line is drawn in every copy."""
-    to_pixels = ax.transData
+    """Drop the vertices that a straight stretch does not need: they all stand in the page."""
+    to_data = ax.transData.inverted()
     thinned = []
     for compound in lines.get_paths():
-        pieces = [
-            Path(piece).cleaned(to_pixels, simplify=True).vertices[:-1]  # the last one says: stop
-            for piece in compound.to_polygons(closed_only=False)
-        ]
-        inverse = to_pixels.inverted()
-        thinned.append(Path.make_compound_path(*(Path(inverse.transform(p)) for p in pieces)))
+        pieces = []
+        for piece in compound.to_polygons(closed_only=False):
+            clean = Path(piece).cleaned(ax.transData, simplify=True)
+            pieces.append(Path(to_data.transform(clean.vertices)[:-1]))  # the last says: stop
+        thinned.append(Path.make_compound_path(*pieces))
     lines.set_paths(thinned)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from javascript import Decoder
+from support.javascript import Decoder
 
 from livefigure import encode as encoding
 from livefigure.bake import Bake, Track

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from javascript import Decoder
+from support.javascript import Decoder
 from matplotlib.figure import Figure
 
 from livefigure import LiveFigure, LiveFigureError, UnsupportedArtist, live

@@ -1,0 +1,222 @@
+"""Execute notebooks before Sphinx reads them, two at a time, and only those that changed.
+
+jupyter-cache knows a notebook by its code cells alone, and Sphinx does not read an unchanged
+notebook again. Both are blind to an edit in ``src/``. So each notebook gets a key over its
+cells, the lock, and every module below ``src/`` that it imports, directly or not.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import ExtensionError
+from sphinx.util import logging
+
+#: To the file that this variable names, kernels append ``figure done total``.
+PROGRESS: Final = "LIVEFIGURE_PROGRESS"
+KERNELS: Final = 2
+_WIDGET: Final = "application/vnd.jupyter.widget-view+json"
+_ONE_THREAD: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
+)
+
+logger = logging.getLogger(__name__)
+
+
+class Job(NamedTuple):
+    """One notebook to execute."""
+
+    docname: str
+    path: Path
+    key: str
+
+
+def imported_modules(code: str) -> Iterator[str]:
+    """Yield the names of the modules that some code imports, ``a.b`` for ``from a import b`` too.
+
+    Lines for IPython alone (``%``, ``!``) are passed over.
+    """
+    plain = "\n".join("" if line.lstrip()[:1] in "%!" else line for line in code.splitlines())
+    for node in ast.walk(ast.parse(plain)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def source_files(code: str, src: Path) -> list[Path]:
+    """Return every file below ``src`` that some code needs, through all imports.
+
+    Parameters
+    ----------
+    code : str
+        Python source.
+    src : Path
+        The folder of the packages.
+    """
+    found: set[Path] = set()
+    waiting = [code]
+    while waiting:
+        for name in imported_modules(waiting.pop()):
+            parts = name.split(".")
+            for depth in range(1, len(parts) + 1):
+                place = src.joinpath(*parts[:depth])
+                for path in (place / "__init__.py", place.with_name(place.name + ".py")):
+                    if path.is_file() and path not in found:
+                        found.add(path)
+                        waiting.append(path.read_text(encoding="utf-8"))
+    return sorted(found)
+
+
+def notebook_key(notebook: NotebookNode, root: Path) -> str:
+    """Return a digest of all that a notebook's outputs depend on."""
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    digest = hashlib.sha256(json.dumps([platform.python_version(), cells]).encode())
+    src = root / "src"
+    for path in [root / "requirements.txt", *source_files("\n\n".join(cells), src)]:
+        if path.is_file():
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def prepare(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
+    """Execute what has changed and return the pages to read again."""
+    if app.config.nb_execution_mode != "cache":
+        return []
+    cache = get_cache(env.mystnb_config.execution_cache_path)
+    keys_file = Path(cache.path) / "keys.json"
+    keys: dict[str, str] = json.loads(keys_file.read_text()) if keys_file.exists() else {}
+    current: dict[str, str] = {}
+    jobs = []
+    for docname in sorted(env.found_docs):
+        path = Path(env.doc2path(docname))
+        if path.suffix != ".ipynb":
+            continue
+        notebook = nbformat.read(path, 4)
+        current[docname] = notebook_key(notebook, Path(app.srcdir))
+        if keys.get(docname) != current[docname] or not _is_cached(cache, notebook):
+            jobs.append(Job(docname, path, current[docname]))
+    keys = {docname: key for docname, key in keys.items() if docname in current}
+    for job, executed, seconds in _execute_all(jobs, app.config.nb_execution_timeout):
+        bundle = CacheBundleIn(executed, str(job.path), data={"execution_seconds": seconds})
+        cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+        keys[job.docname] = job.key
+        keys_file.write_text(json.dumps(keys, indent=1, sort_keys=True))
+    _forget_others(cache, [Path(env.doc2path(docname)) for docname in current])
+    before = getattr(env, "booksite_keys", {})
+    env.booksite_keys = current
+    return [docname for docname, key in current.items() if before.get(docname) != key]
+
+
+def _is_cached(cache: Any, notebook: NotebookNode) -> bool:
+    try:
+        cache.match_cache_notebook(notebook)
+    except KeyError:
+        return False
+    return True
+
+
+def _forget_others(cache: Any, paths: Iterable[Path]) -> None:
+    """Remove outputs of notebooks that have changed since, or are gone."""
+    wanted = {cache.create_hashed_notebook(nbformat.read(path, 4))[1] for path in paths}
+    for record in cache.list_cache_records():
+        if record.hashkey not in wanted:
+            cache.remove_cache(record.pk)
+
+
+def _execute_all(jobs: list[Job], timeout: int) -> Iterator[tuple[Job, NotebookNode, float]]:
+    """Yield each executed notebook when it is done; raise the first failure after all ended."""
+    failures: list[BaseException] = []
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(KERNELS) as pool:
+        tails = {job: Path(folder) / job.docname.replace("/", "_") for job in jobs}
+        running = {pool.submit(_execute, job, tails[job], timeout): job for job in jobs}
+        told: dict[Job, str] = {}
+        while running:
+            done, _ = wait(running, timeout=0.5)
+            for job in running.values():
+                _tell(job, tails[job], told)
+            for future in done:
+                job = running.pop(future)
+                outcome = _outcome(future, failures)
+                if outcome is not None:
+                    yield job, *outcome
+    if failures:
+        raise failures[0]
+
+
+def _outcome(future: Future[Any], failures: list[BaseException]) -> Any:
+    error = future.exception()
+    if error is not None:
+        failures.append(error)
+        return None
+    return future.result()
+
+
+def _tell(job: Job, tail: Path, told: dict[Job, str]) -> None:
+    """Print the last line that the notebook's kernel wrote, if it is new."""
+    lines = tail.read_text(encoding="utf-8").split("\n") if tail.exists() else []
+    # The last entry is empty, or a line that is still being written.
+    if len(lines) > 1 and told.get(job) != lines[-2]:
+        told[job] = lines[-2]
+        figure, done, total = lines[-2].split(" ")
+        logger.info("%s: %s, %s of %s states", job.docname, figure, done, total)
+
+
+def _execute(job: Job, tail: Path, timeout: int) -> tuple[NotebookNode, float]:
+    """Execute one notebook in a kernel of its own."""
+    logger.info("%s: executing", job.docname)
+    started = time.monotonic()
+    notebook = nbformat.read(job.path, 4)
+    client = NotebookClient(
+        notebook, timeout=timeout, record_timing=False, store_widget_state=False
+    )
+    environment = {**os.environ, **_ONE_THREAD, PROGRESS: str(tail)}
+    try:
+        client.execute(cwd=str(job.path.parent), env=environment)
+    except CellExecutionError as error:
+        number = next((k for k, cell in enumerate(notebook.cells) if _failed(cell)), 0)
+        raise ExtensionError(f"{job.docname}: cell {number + 1} failed\n{error}") from None
+    _refuse_bare_widgets(job.docname, notebook)
+    seconds = time.monotonic() - started
+    logger.info("%s: executed in %.0f s", job.docname, seconds)
+    return notebook, seconds
+
+
+def _failed(cell: NotebookNode) -> bool:
+    return any(output.output_type == "error" for output in cell.get("outputs", ()))
+
+
+def _refuse_bare_widgets(docname: str, notebook: NotebookNode) -> None:
+    """Fail on an output that is a widget and nothing else: the page would show a gap."""
+    for number, cell in enumerate(notebook.cells, start=1):
+        for output in cell.get("outputs", ()):
+            kinds = set(output.get("data", ())) - {"text/plain"}
+            if kinds == {_WIDGET}:
+                raise ExtensionError(
+                    f"{docname}: cell {number} shows a live widget, which a page without a "
+                    "kernel cannot: use livefigure.live, or show something else"
+                )
+
+
+def setup(app: Sphinx) -> None:
+    """Execute when Sphinx has found the pages and not yet read one."""
+    app.connect("env-get-outdated", prepare)

@@ -1,0 +1,96 @@
+"""Render math with KaTeX while the site is built, in this process.
+
+``sphinxcontrib.katex`` starts node for each build and talks to it through a socket. Its
+script needs neither: QuickJS runs it, from a wheel of 2.5 MB instead of 61 MB. A formula that
+KaTeX refuses fails the build with its page, instead of turning red on it.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import quickjs
+import sphinxcontrib.katex
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+SCRIPT: Final = Path(sphinxcontrib.katex.__file__).with_name("katex.min.js")
+STATIC: Final = Path(__file__).parent / "static" / "katex"
+
+_RENDER: Final = """
+function render(latex, options) {
+  try {
+    // KaTeX builds ropes, which the engine cannot hand over: flatten them.
+    return JSON.stringify({ html: JSON.parse(JSON.stringify(
+      katex.renderToString(latex, JSON.parse(options)))) });
+  } catch (error) {
+    return JSON.stringify({ error: String(error.message) });
+  }
+}
+"""
+
+
+@cache
+def _engine() -> Any:
+    context = quickjs.Context()
+    context.eval(SCRIPT.read_text(encoding="utf-8"))
+    context.eval(_RENDER)
+    return context.get("render")
+
+
+@cache
+def render(latex: str, *, display: bool = False) -> str:
+    """Return a formula as HTML.
+
+    Parameters
+    ----------
+    latex : str
+        The formula, without dollar signs.
+    display : bool, default: False
+        Whether it stands on a line of its own.
+
+    Raises
+    ------
+    ValueError
+        If KaTeX refuses it; the message names what it stumbled on.
+    """
+    options = json.dumps({"displayMode": display, "throwOnError": True, "strict": "error"})
+    answer = json.loads(_engine()(latex, options))
+    if "error" in answer:
+        raise ValueError(f"{answer['error']} in ${latex.strip()}$")
+    html: str = answer["html"]
+    return html
+
+
+class _PageOf:
+    """Knows which page is being written, so that an error can name it."""
+
+    docname = ""
+
+
+def _render_latex(latex: str, options: dict[str, Any] | None = None) -> str:
+    """Take the place of ``sphinxcontrib.katex.render_latex``."""
+    try:
+        return render(latex, display=bool(options and options.get("displayMode")))
+    except ValueError as error:
+        raise ExtensionError(f"{_PageOf.docname}: {error}") from None
+
+
+def _remember_page(app: Sphinx, doctree: Any, docname: str) -> None:
+    _PageOf.docname = docname
+
+
+def _ship_style(app: Sphinx, config: Config) -> None:
+    """Serve our copy of KaTeX's style and fonts as ``_static/katex``."""
+    config.html_static_path.append(str(STATIC.parent))
+
+
+def setup(app: Sphinx) -> None:
+    """Register the renderer; needs the extension ``sphinxcontrib.katex``."""
+    sphinxcontrib.katex.render_latex = _render_latex
+    app.connect("config-inited", _ship_style)
+    app.connect("doctree-resolved", _remember_page)

@@ -1,0 +1,117 @@
+"""Fixtures of the whole book, and the lists of what there is to test.
+
+A test that takes ``notebook`` runs for every notebook, one that takes ``page_name`` for every
+page of the built site, one that takes ``figure`` for every live figure on them: a new chapter
+is tested by existing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page
+from support import book, browser, kernel, serve
+from support.book import Site
+from support.browser import NewPage
+from support.figures import LiveFigurePage
+from support.kernel import Drawings
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run tests for every notebook, page and figure there is."""
+    # Where there is none the test runs once and fails, as an empty list would skip it.
+    lists: dict[str, Callable[[], list[Any]]] = {
+        "notebook": book.notebooks,
+        "page_name": book.pages,
+        "figure": book.figures,
+    }
+    for name, find in lists.items():
+        if name in metafunc.fixturenames:
+            found = find() or [None]
+            ids = [getattr(entry, "stem", str(entry)) for entry in found]
+            metafunc.parametrize(name, found, ids=ids, indirect=True)
+
+
+@pytest.fixture
+def notebook(request: pytest.FixtureRequest) -> Path:
+    """One notebook of the book."""
+    if request.param is None:
+        pytest.fail("notebooks/ holds no notebook")
+    found: Path = request.param
+    return found
+
+
+@pytest.fixture
+def page_name(request: pytest.FixtureRequest, site: Site) -> str:
+    """One page of the built site, relative to it."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest, site: Site) -> book.FigureOnPage:
+    """One live figure of the built site."""
+    if request.param is None:
+        pytest.fail("the site shows no live figure")
+    found: book.FigureOnPage = request.param
+    return found
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[Site]:
+    """Serve the site that make has built; fail if it is absent or older than its sources."""
+    reason = book.why_unusable()
+    if reason:
+        pytest.fail(reason, pytrace=False)
+    with serve.serve(book.SITE) as address:
+        yield Site(book.SITE, address)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Start the browser, one for all tests."""
+    try:
+        with browser.launch() as launched:
+            yield launched
+    except RuntimeError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture
+def new_page(chromium: Browser) -> Iterator[NewPage]:
+    """Return a function that opens a page in a browser that remembers nothing.
+
+    Its arguments are those of Playwright's ``new_context``; the window is 1280 px wide.
+    """
+    opened: list[BrowserContext] = []
+
+    def make(**options: Any) -> Page:
+        context = chromium.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
+        opened.append(context)
+        return context.new_page()
+
+    yield make
+    for context in opened:
+        context.close()
+
+
+@pytest.fixture
+def live_figure(new_page: NewPage, site: Site, figure: book.FigureOnPage) -> LiveFigurePage:
+    """One live figure, open in a browser and alive."""
+    return LiveFigurePage.open(new_page(), site.address + figure.page, figure.name)
+
+
+@pytest.fixture(scope="session")
+def drawn_by_kernel(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Drawings]:
+    """Return a function that runs a notebook, once a session, and returns its drawings."""
+    known: dict[Path, Drawings] = {}
+
+    def get(notebook: Path) -> Drawings:
+        if notebook not in known:
+            known[notebook] = kernel.drawings(notebook, tmp_path_factory.mktemp("drawings"))
+        return known[notebook]
+
+    return get

@@ -1,0 +1,187 @@
+"""Every live figure of the built site, in a browser."""
+
+from __future__ import annotations
+
+import json
+import re
+
+from playwright.sync_api import Page, expect
+from support.book import FigureOnPage, Site
+from support.browser import NewPage, Watch
+from support.figures import LiveFigurePage
+
+_INK = """(svg) => [...svg.querySelectorAll("[fill^='var('], [stroke^='var(']")]
+  .slice(0, 50).map((node) => {
+    const { fill, stroke } = getComputedStyle(node);
+    return `${fill} ${stroke}`;
+  })"""
+
+
+def test_every_control_changes_the_data(live_figure: LiveFigurePage) -> None:
+    start = live_figure.data()
+    defaults = live_figure.positions()
+    for name, control in live_figure.controls().items():
+        others = [k for k in range(control.count) if k != control.position]
+        assert any(_data_at(live_figure, name, k) != start for k in reversed(others)), (
+            f"{name} changes no data while the other controls are at their defaults"
+        )
+        live_figure.move({name: defaults[name]})
+        assert live_figure.data() == start
+
+
+def _data_at(figure: LiveFigurePage, name: str, position: int) -> str:
+    figure.move({name: position})
+    return figure.data()
+
+
+def test_works_when_the_network_is_cut(live_figure: LiveFigurePage) -> None:
+    watch = Watch("http://")
+    watch.attach(live_figure.page)
+    live_figure.page.context.set_offline(True)
+    _assert_moves(live_figure)
+    watch.check()
+
+
+def test_works_from_a_file(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
+    page = new_page()
+    watch = Watch("file://")
+    watch.attach(page)
+    _assert_moves(LiveFigurePage.open(page, (site.folder / figure.page).as_uri(), figure.name))
+    watch.check()
+
+
+def _assert_moves(figure: LiveFigurePage) -> None:
+    before = figure.data()
+    figure.move(figure.elsewhere())
+    assert figure.data() != before
+
+
+def test_first_frame_without_javascript(
+    site: Site, figure: FigureOnPage, new_page: NewPage
+) -> None:
+    page = new_page(java_script_enabled=False)
+    page.goto(site.address + figure.page)
+    still = LiveFigurePage(page, figure.name)
+    expect(still.image).to_be_visible()
+    expect(still.root.locator("figcaption")).not_to_be_empty()
+    expect(still.root.locator("figcaption")).to_be_visible()
+    expect(still.form).to_be_hidden()
+
+
+def test_fits_a_phone(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
+    page = new_page(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    live = LiveFigurePage.open(page, site.address + figure.page, figure.name)
+    box = live.image.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    smallest = live.image.evaluate(
+        "(svg) => Math.min(...[...svg.querySelectorAll('text')].map((text) =>"
+        " parseFloat(getComputedStyle(text).fontSize) * text.getScreenCTM().a))"
+    )
+    assert smallest >= 7, f"text {smallest:.1f} px high cannot be read"
+    _assert_moves(live)
+
+
+def test_ink_follows_the_dark_mode(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
+    colors = {}
+    for scheme in ("light", "dark"):
+        page = new_page(color_scheme=scheme)
+        live = LiveFigurePage.open(page, site.address + figure.page, figure.name)
+        colors[scheme] = live.image.evaluate(_INK)
+    assert colors["light"]
+    assert all(a != b for a, b in zip(colors["light"], colors["dark"], strict=True))
+
+
+def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
+    page = live_figure.page
+    captions = {live_figure.caption()}
+    sliders = [name for name, control in live_figure.controls().items() if control.kind == "range"]
+    for name in sliders:
+        _tab_to(live_figure, name)
+        before = live_figure.image.inner_html()
+        page.keyboard.press("Home")
+        last = live_figure.controls()[name].count - 1
+        for _ in range(last):
+            page.keyboard.press("ArrowRight")
+            captions.add(live_figure.caption())
+        assert live_figure.positions()[name] == last
+        page.keyboard.press("ArrowLeft")
+        assert live_figure.positions()[name] == last - 1
+        assert live_figure.image.inner_html() != before
+    if sliders:
+        assert len(captions) > 1, "no slider changes the caption"
+
+
+def _tab_to(figure: LiveFigurePage, name: str) -> None:
+    """Press Tab from the top of the figure until a control has the focus."""
+    figure.root.evaluate("(root) => { root.tabIndex = -1; root.focus(); }")
+    for _ in range(2 * len(figure.controls())):
+        figure.page.keyboard.press("Tab")
+        if figure.page.evaluate("document.activeElement.name") == name:
+            return
+    raise AssertionError(f"Tab does not reach {name}")
+
+
+def test_words_go_with_the_slider(live_figure: LiveFigurePage) -> None:
+    for name, control in live_figure.controls().items():
+        if control.kind == "range":
+            slider = live_figure.form.locator(f"[name='{name}']")
+            first = slider.get_attribute("aria-valuetext")
+            live_figure.move({name: (control.position + 1) % control.count})
+            words = slider.get_attribute("aria-valuetext")
+            assert words
+            assert words != first
+            expect(slider).to_have_accessible_name(re.compile(r"\S"))
+
+
+def test_reset_restores_the_first_state(live_figure: LiveFigurePage) -> None:
+    positions, seen = live_figure.positions(), live_figure.seen()
+    live_figure.move(live_figure.elsewhere())
+    assert live_figure.seen() != seen
+    live_figure.form.locator("button[type=reset]").click()
+    expect(live_figure.root.locator("figcaption")).to_have_text(seen[1], use_inner_text=False)
+    assert live_figure.positions() == positions
+    assert live_figure.seen() == seen
+
+
+def test_address_reproduces_the_state(
+    live_figure: LiveFigurePage, site: Site, new_page: NewPage
+) -> None:
+    live_figure.move(live_figure.elsewhere())
+    _wait_for_hash(live_figure.page, live_figure.name)
+    address = live_figure.page.url
+    names = re.findall(r"[:,]([a-z0-9_]+)=", address.partition("#")[2])
+    assert names == list(live_figure.controls())
+    again = LiveFigurePage.open(new_page(), address, live_figure.name)
+    assert again.positions() == live_figure.positions()
+    assert again.seen() == live_figure.seen()
+
+
+def _wait_for_hash(page: Page, name: str) -> None:
+    page.wait_for_function("(start) => location.hash.startsWith(start)", arg=f"#{name}:")
+
+
+def test_plain_anchors_stay(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
+    address = f"{site.address}{figure.page}#{figure.name}"
+    plain = LiveFigurePage.open(new_page(), site.address + figure.page, figure.name)
+    anchored = LiveFigurePage.open(new_page(), address, figure.name)
+    assert anchored.page.url == address
+    assert anchored.seen() == plain.seen()
+
+
+def test_a_drag_moves_the_controls_of_its_axes(live_figure: LiveFigurePage) -> None:
+    pads = live_figure.image.locator("[data-pad]")
+    mouse = live_figure.page.mouse
+    for pad in pads.all():
+        pad.scroll_into_view_if_needed()
+        box = pad.bounding_box()
+        assert box is not None
+        corners = []
+        for share, act in ((0.08, mouse.down), (0.92, mouse.up)):
+            mouse.move(box["x"] + share * box["width"], box["y"] + share * box["height"], steps=4)
+            act()
+            corners.append(live_figure.positions())
+        moved = {name for name in corners[0] if corners[0][name] != corners[1][name]}
+        promised = json.loads(pad.get_attribute("data-moves") or "{}").values()
+        assert moved == {name for name, _ in promised}
