@@ -1,0 +1,50 @@
+"""Math becomes HTML while the site is built, and a typo fails the build."""
+
+from __future__ import annotations
+
+import pytest
+
+from booksite.katex import STATIC, render
+
+
+def test_a_formula_has_both_forms() -> None:
+    html = render(r"\frac{a}{b}")
+    assert html.startswith('<span class="katex"><span class="katex-mathml"><math')
+    assert '<annotation encoding="application/x-tex">\\frac{a}{b}</annotation>' in html
+    assert 'class="katex-html" aria-hidden="true"' in html
+    assert 'class="katex-display"' not in html
+    assert 'class="katex-display"' in render("x", display=True)
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\begin{aligned} a &= b \\ c &= d \end{aligned}",
+        r"\begin{cases} 1 & x > 0 \\ 0 & \text{else} \end{cases}",
+        r"\operatorname*{arg\,max}_\theta \sqrt{\hat v_t} + \epsilon",
+    ],
+)
+def test_the_forms_that_notebooks_use(latex: str) -> None:
+    assert "katex-error" not in render(latex, display=True)
+
+
+@pytest.mark.parametrize(
+    ("latex", "named"), [(r"\frac{a", r"\frac{a"), (r"\nosuch{x}", r"\nosuch"), ("a & b", "&")]
+)
+def test_a_typo_is_named(latex: str, named: str) -> None:
+    with pytest.raises(ValueError, match="KaTeX parse error") as caught:
+        render(latex)
+    assert named in str(caught.value)
+    assert f"${latex}$" in str(caught.value)
+
+
+def test_style_and_script_are_of_one_version() -> None:
+    from sphinxcontrib.katex import katex_version
+
+    assert (STATIC / "VERSION").read_text().strip() == katex_version
+    style = (STATIC / "katex.min.css").read_text()
+    fonts = {path.name for path in (STATIC / "fonts").iterdir()}
+    assert fonts, "no fonts"
+    assert all(f"fonts/{name}" in style for name in fonts)
+    assert "http" not in style.replace("http://www.w3.org", "")
+    assert "MIT" in (STATIC / "LICENSE").read_text()

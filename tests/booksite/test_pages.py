@@ -1,0 +1,113 @@
+"""What the last step makes of a written page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from booksite.pages import FOLDER, MATH_POLICY, POLICY, base_path, finish, finish_site
+
+PAGE = """<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <script data-cfasync="false">document.documentElement.dataset.mode = "auto";</script>
+    <noscript><style>.pst-js-only { display: none !important; }</style></noscript>
+    <script defer src="../_static/scripts/fontawesome.js?digest=1"></script>
+    <script src="../_static/doctools.js"></script>
+    <script>DOCUMENTATION_OPTIONS.pagename = 'a';</script>
+    <script src="../_static/searchtools.js"></script>
+    <script src="../searchindex.js"></script>
+    <script type="application/vnd.jupyter.widget-state+json">{"state": {}}</script>
+    <script type="application/ld+json">{"name": "kept"}</script>
+  </head>
+  <body>BODY</body>
+</html>
+"""
+
+
+def page(body: str = "") -> str:
+    return PAGE.replace("BODY", body)
+
+
+def test_nothing_inline_is_left() -> None:
+    finished, files = finish(page(), "../")
+    (script,) = [path for path in files if path.endswith(".js")]
+    (style,) = [path for path in files if path.endswith(".css")]
+    assert f'<script src="../{script}"></script>' in finished
+    assert f'<noscript><link rel="stylesheet" href="../{style}" /></noscript>' in finished
+    assert "dataset.mode" in files[script] and "dataset.mode" not in finished
+    assert "pst-js-only" in files[style] and "<style" not in finished
+    for gone in ("fontawesome", "pagename", "searchtools", "searchindex", "widget-state"):
+        assert gone not in finished
+    assert "doctools.js" in finished and '{"name": "kept"}' in finished
+
+
+def test_policy_by_need() -> None:
+    plain, _ = finish(page(), "")
+    math, _ = finish(page('<span class="katex">x</span>'), "")
+    assert f'content="{POLICY}"' in plain and "unsafe" not in plain
+    assert f'content="{MATH_POLICY}"' in math
+    assert plain.index("Content-Security-Policy") < plain.index("<script")
+
+
+def test_a_finished_page_stays() -> None:
+    finished, _ = finish(page(), "../")
+    again, files = finish(finished, "../")
+    assert again == finished
+    assert not files
+
+
+def test_search_keeps_its_scripts() -> None:
+    finished, _ = finish(page(), "", is_search=True)
+    assert "searchtools.js" in finished and "searchindex.js" in finished
+
+
+def test_the_bare_redirect_becomes_a_page() -> None:
+    finished, _ = finish('<meta http-equiv="Refresh" content="0; url=book/intro.html" />\n', "")
+    assert finished.startswith("<!DOCTYPE html>") and "Content-Security-Policy" in finished
+    assert 'content="0; url=book/intro.html"' in finished
+    assert '<a href="book/intro.html">' in finished
+    assert finish(finished, "")[0] == finished
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (page('<button class="x" onclick="print()">'), "an inline onclick"),
+        ("<html></html>", "no <meta charset>"),
+    ],
+)
+def test_what_cannot_keep_the_policy_fails(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        finish(text, "")
+
+
+def test_a_whole_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOK_BASE_URL", "https://owner.github.io/name")
+    for name in ("index.html", "sub/page.html", "404.html", "_static/part.html"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(page())
+    (tmp_path / "_static" / "theme.css.map").write_text("{}")
+    finish_site(tmp_path)
+    (script,) = (tmp_path / FOLDER).glob("*.js")
+    where = f"{FOLDER}/{script.name}"
+    assert f'src="{where}"' in (tmp_path / "index.html").read_text()
+    assert f'src="../{where}"' in (tmp_path / "sub/page.html").read_text()
+    assert f'src="/name/{where}"' in (tmp_path / "404.html").read_text()
+    assert (tmp_path / "_static/part.html").read_text() == page(), "a fragment, no page"
+    assert not list(tmp_path.rglob("*.map"))
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    finish_site(tmp_path)
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("address", "path"),
+    [("", "/"), ("https://a.org", "/"), ("https://a.github.io/b", "/b/"), ("https://a.org/b/", "/b/")],
+)
+def test_base_path(address: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOK_BASE_URL", address)
+    assert base_path() == path
