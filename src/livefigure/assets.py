@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import rjsmin
+
 from livefigure.style import css
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -28,7 +30,9 @@ def script(*names: str) -> str:
 
 def page_script() -> str:
     """Return the script of a page: a function of its own, so that it adds no global names."""
-    return f"(() => {{\n{script('picture.js', 'data.js', 'page.js')}}})();\n"
+    code = f"(() => {{\n{script('picture.js', 'data.js', 'page.js')}}})();\n"
+    # Without comments and indentation it weighs a fifth less; the readable one is in static/.
+    return f"/* livefigure; picture.js, data.js, page.js */\n{rjsmin.jsmin(code)}\n"
 
 
 def style(font_url: str) -> str:

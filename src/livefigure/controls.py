@@ -76,7 +76,10 @@ def make_control(name: str, given: Any) -> Control:
     widget = given if isinstance(given, widgets.Widget) else _from_abbreviation(name, given)
     for kind, reader in _READERS.items():
         if type(widget) is kind:
-            return reader(name, widget)
+            control = reader(name, widget)
+            if len(control.values) < 2:
+                raise LiveFigureError(f"{name} has only one position: a control needs two or more")
+            return control
     known = ", ".join(kind.__name__ for kind in _READERS)
     raise LiveFigureError(f"{name}: {type(widget).__name__} cannot be a control; use {known}")
 

@@ -72,6 +72,7 @@ def test_description_and_format_are_kept() -> None:
         (widgets.FloatSlider(value=0.1, min=0.1, max=1.0, step=0.4), "does not divide 0.1 … 1"),
         (widgets.FloatSlider(value=0.15, min=0.1, max=0.3, step=0.1), "0.15 is no position"),
         (widgets.Dropdown(options=[]), "has no options"),
+        (widgets.ToggleButtons(options=["a"]), "has only one position"),
         (widgets.Dropdown(options=["a"], value=None), "choose a default, for example value='a'"),
     ],
 )
@@ -83,4 +84,4 @@ def test_refused(given_control: Any, message: str) -> None:
 
 def test_unknown_value_is_named() -> None:
     with pytest.raises(LiveFigureError, match="method has no value 'adam'"):
-        make_control("method", ["sgd"]).position("adam")
+        make_control("method", ["sgd", "rmsprop"]).position("adam")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, Route
+import numpy as np
+from playwright.sync_api import Route
 from support.book import FigureOnPage, Site, figures
 from support.browser import NewPage
 from support.figures import LiveFigurePage, difference, flatten
 from support.kernel import Drawings
 
-from livefigure.encode import ALPHABET
+from livefigure.encode import ALPHABET, to_text
 
 DrawnByKernel = Callable[[Path], Drawings]
 
@@ -37,17 +40,11 @@ def test_one_changed_integer_is_noticed(
 ) -> None:
     """The comparison is worth something: it fails on damaged data."""
     for figure in _on_page_of(notebook)[:1]:
+        page = new_page()
+        page.route("**/_static/livefigures/*.js", _damage)
+        live = LiveFigurePage.open(page, site.address + figure.page, figure.name)
         drawn = drawn_by_kernel(notebook)[figure.name]
-        assert any(_notices(new_page(), site, figure, drawn, share) for share in (0.5, 0.25, 0.75))
-
-
-def _notices(
-    page: Page, site: Site, figure: FigureOnPage, drawn: list[dict[str, Any]], share: float
-) -> bool:
-    """Damage the data at a share of their length, which few states may show, and compare."""
-    page.route("**/_static/livefigures/*.js", lambda route: _damage(route, share))
-    live = LiveFigurePage.open(page, site.address + figure.page, figure.name)
-    return next(_differences(live, drawn), None) is not None
+        assert next(_differences(live, drawn), None) is not None
 
 
 def _on_page_of(notebook: Path) -> list[FigureOnPage]:
@@ -65,15 +62,47 @@ def _differences(live: LiveFigurePage, states: list[dict[str, Any]]) -> Iterator
             yield f"{where}{caption!r} is not {state['caption']!r}"
 
 
-def _damage(route: Route, share: float) -> None:
-    """Answer with the data file, in which one integer has the other sign.
+def _damage(route: Route) -> None:
+    """Answer with the data file, in which one integer is larger by one.
 
-    The numbers stand in the last string of the file, the lowest bit is the sign.
+    It is one of the first of a matrix, so it belongs to the state at which all controls stand
+    at their first position, which is among the sampled ones.
     """
     text = route.fetch().text()
-    start, end = text.rindex(',"') + 2, text.rindex('"')
-    at = start + int(share * (end - start))
-    while ALPHABET.index(text[at]) == len(ALPHABET) - 1:  # a sign of length, with no neighbor
-        at += 1
-    changed = ALPHABET[ALPHABET.index(text[at]) ^ 1]
-    route.fulfill(content_type="text/javascript", body=text[:at] + changed + text[at + 1 :])
+    header, end = json.JSONDecoder().raw_decode(text, text.index("{"))
+    body = text[end:].split('"')[1]
+    ints = _integers(body)
+    ints[_place(header)] += 1
+    route.fulfill(content_type="text/javascript", body=text.replace(body, to_text(np.array(ints))))
+
+
+def _place(header: dict[str, Any]) -> int:
+    """Return where the integers of the first artist begin that always has the same template."""
+
+    def size(matrix: Any) -> int:
+        columns, axes, _ = matrix
+        counts = [count for _, count in header["box"]]
+        return int(columns * math.prod(n for n, depends in zip(counts, axes, strict=True)
+                                       if depends == "1"))  # fmt: skip
+
+    at = 0
+    for _, templates, choice, matrices in header["slots"]:
+        at += size(choice)
+        if len(templates) == 1:
+            return at + sum(size(matrix) for matrix in matrices[:-1])
+        at += sum(size(matrix) for matrix in matrices)
+    raise AssertionError("every artist of this figure changes its template")
+
+
+def _integers(body: str) -> list[int]:
+    """Return the numbers of a data file, read as ``livefigure/encode.py`` describes them."""
+    symbols = map(ALPHABET.index, body)
+    ints = []
+    for symbol in symbols:
+        value = symbol
+        if symbol == 90:
+            value = 990 + (next(symbols) * 91 + next(symbols)) * 91 + next(symbols)
+        elif symbol >= 80:
+            value = 80 + (symbol - 80) * 91 + next(symbols)
+        ints.append(-(value + 1) // 2 if value % 2 else value // 2)
+    return ints

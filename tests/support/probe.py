@@ -47,7 +47,7 @@ def sample(figure: LiveFigure) -> list[dict[str, int]]:
     chance = random.Random(figure.name)
     corners = list(itertools.product(*(sorted({0, n - 1}) for n in counts)))
     states = [tuple(now(widget) for widget in controls.values())]
-    states += chance.sample(corners, min(CORNERS, len(corners)))
+    states += corners[:1] + chance.sample(corners, min(CORNERS, len(corners)))
     while len(states) < STATES:
         states.append(tuple(chance.randrange(n) for n in counts))
     return [dict(zip(controls, state, strict=True)) for state in dict.fromkeys(states)]

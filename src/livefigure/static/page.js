@@ -95,9 +95,10 @@ class LiveFigure {
   recall(text) {
     const positions = {};
     for (const pair of text.split(",")) {
-      const [name, word] = pair.split("=").map(decodeURIComponent);
-      if (!this.names.includes(name)) continue;
-      const position = this.words(name).indexOf(word);
+      const [name, word] = pair.split("=");
+      const position = this.names.includes(name)
+        ? this.words(name).findIndex((known) => encodeURIComponent(known) === word || known === word)
+        : -1;
       if (position >= 0) positions[name] = position;
     }
     this.move(positions);

@@ -124,11 +124,17 @@ class Picture {
   }
 }
 
+const layouts = new WeakMap();
+
 /** On a narrow screen put the panels below each other, so that text stays legible. */
 function reflow(svg) {
-  const [width, height] = (svg.dataset.size ??= svg.getAttribute("viewBox").slice(4)).split(" ").map(Number);
+  if (!layouts.has(svg)) layouts.set(svg, { size: svg.getAttribute("viewBox").slice(4) });
+  const layout = layouts.get(svg);
+  const [width, height] = layout.size.split(" ").map(Number);
   const panels = svg.dataset.panels.split(" ").map((box) => box.split(",").map(Number));
   const room = svg.parentElement.clientWidth;
+  if (layout.room === room) return;
+  layout.room = room;
   const groups = [...svg.querySelectorAll("[data-panel]")];
   let [w, h] = [width, height];
   const places = panels.map(() => null);
