@@ -6,34 +6,43 @@ LOCK_DATE ?= 2026-11-10
 TORCH_INDEX := https://download.pytorch.org/whl/cpu
 VENV := .venv
 BIN := $(VENV)/bin
-SITE := _build/html/index.html
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
-  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
-PIP := $(BIN)/python -m pip --disable-pip-version-check
 PORT ?= 8000
 
-.PHONY: help book test test-all serve lab lint format lock vendor browser clean site
+# The versions that the tests know come first. Each is tried, as a name on the PATH may be a
+# launcher with nothing behind it, and Debian splits off what makes environments.
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 python; do \
+  $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && echo $$p && break; done)
+
+.PHONY: help book test serve lab bench lint format lock vendor clean site browser
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1#/' | \
+	  awk -F '#' '{ printf "%-16s%s\n", $$1, $$2 }'
 
 book: site ## build the site and say where it is
 	@echo
-	@echo "The book is in _build/html. Open $(CURDIR)/$(SITE) in a browser, or run: make serve"
+	@echo "The book is in _build/html. A double click opens it, on $(CURDIR)/_build/html/index.html"
+	@echo "Or run: make serve"
 
 test: $(VENV)/.dev browser site ## build the site and run every test
 	$(BIN)/python -m pytest
 
-serve: site ## build the site and serve it on this machine
-	@echo "http://127.0.0.1:$(PORT)/"
+serve: site ## build the site and serve it on this machine (PORT=8000)
+	@echo "http://127.0.0.1:$(PORT)/ (Ctrl-C ends it)"
 	@$(BIN)/python -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html
 
 lab: $(VENV)/.installed ## open the notebooks in JupyterLab
-	$(BIN)/jupyter lab --ServerApp.root_dir=notebooks
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=notebooks
+
+bench: $(VENV)/.dev ## run every benchmark there is
+	@ran=no; for file in benchmarks/*.py; do test -e "$$file" || continue; \
+	  ran=yes; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done; \
+	  test $$ran = yes || echo "benchmarks/ holds no benchmark yet."
 
 lint: $(VENV)/.dev ## check style, types, spelling, and that notebooks are stripped
-	$(BIN)/pre-commit run --all-files
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files
 
 format: $(VENV)/.dev ## format the code and strip the notebooks
 	$(BIN)/ruff check --fix src tests
@@ -50,37 +59,59 @@ clean: ## remove everything that these commands make
 
 # --- what the commands stand on ---
 
+# The stamp has the time at which the build began: the tests compare it with the sources.
 site: $(VENV)/.installed
+	@mkdir -p _build && touch _build/.began
 	$(BIN)/jupyter-book build . -W --keep-going
-	@touch _build/.built
-
-$(VENV)/bin/python:
-	@test -n "$(PYTHON)" || { echo "Python 3.11, 3.12 or 3.13 is needed, and none was found."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-
-# PyTorch first and alone: from its own index Linux gets the CPU build instead of several
-# gigabytes of CUDA. Where that index cannot be reached, pip moves on after five seconds.
-$(VENV)/.installed: $(VENV)/bin/python requirements.txt pyproject.toml
-	$(PIP) install --quiet --no-deps --retries 0 --timeout 5 --extra-index-url $(TORCH_INDEX) \
-	  "$$(sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.txt)"
-	$(PIP) install --quiet -r requirements.txt
-	@touch $@
-
-$(VENV)/.dev: $(VENV)/.installed requirements-dev.txt
-	$(PIP) install --quiet -r requirements-dev.txt
-	@touch $@
+	@mv _build/.began _build/.built
 
 # Chromium for the tests: the one on the PATH, else Playwright's, else install one.
 browser: $(VENV)/.dev
 	@$(BIN)/python tests/support/browser.py
 
+# Calls pip with arguments (2) to install what (1) names: a dot for each package that it finds.
+# Its own words stay in a file, and are shown if it fails.
+define pip
+@printf '%s ' "Installing $(1)"; \
+{ PYTHONUNBUFFERED=1 $(BIN)/python -m pip --disable-pip-version-check install $(2) 2>&1; \
+  echo "exit $$?"; } | while IFS= read -r line; do \
+    case "$$line" in \
+      Collecting*|Processing*) printf . ;; \
+      "exit 0") echo " done" ;; \
+      "exit "*) echo " failed"; cat $(VENV)/pip.log; exit 1 ;; \
+    esac; \
+    printf '%s\n' "$$line" >&3; \
+  done 3> $(VENV)/pip.log
+endef
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed, with its venv module" \
+	  "(Debian: apt install python3-venv). None was found; PYTHON=... names one."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older."; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -m venv $(VENV)
+
+# PyTorch first and alone: from its own index Linux gets the CPU build instead of several
+# gigabytes of CUDA. Where that index cannot be reached, pip moves on after five seconds.
+$(VENV)/.installed: $(BIN)/python requirements.txt pyproject.toml
+	$(call pip,PyTorch (about 200 MB),--no-deps --retries 0 --timeout 5 \
+	  --extra-index-url $(TORCH_INDEX) \
+	  "$$(sed -n 's/^\(torch==[^ ;]*\).*/\1/p' requirements.txt)")
+	$(call pip,what the book needs,-r requirements.txt)
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.installed requirements-dev.txt
+	$(call pip,what the tests need,-r requirements-dev.txt)
+	@touch $@
+
 lock: ## renew requirements.txt and requirements-dev.txt from pyproject.toml
-	python3 -m venv .lock && .lock/bin/pip install --quiet uv
-	echo "-e ." | .lock/bin/uv pip compile $(LOCK_FLAGS) -o requirements.txt - > /dev/null
-	grep -v '^-e' requirements.txt > .lock/constraints.txt
-	.lock/bin/uv pip compile $(LOCK_FLAGS) --group pyproject.toml:dev -c .lock/constraints.txt \
-	  -o requirements-dev.txt > /dev/null
-	rm -rf .lock
+	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && set -e && \
+	$(PYTHON) -m venv "$$tmp/venv" && "$$tmp/venv/bin/pip" install --quiet uv && \
+	uv="$$tmp/venv/bin/uv pip compile $(LOCK_FLAGS)" && \
+	echo "-e ." | $$uv -o requirements.txt - > /dev/null && \
+	grep -v '^-e' requirements.txt > "$$tmp/constraints.txt" && \
+	$$uv --group pyproject.toml:dev -c "$$tmp/constraints.txt" -o requirements-dev.txt > /dev/null
 
 LOCK_FLAGS := --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
   --no-emit-index-url --quiet --upgrade --exclude-newer $(LOCK_DATE) \

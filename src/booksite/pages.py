@@ -85,12 +85,17 @@ def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dic
 
 def _redirect_page(target: str) -> str:
     """Return a whole page in place of the bare tag that the root of the book consists of."""
-    return (
-        '<!DOCTYPE html>\n<html lang="en">\n  <head>\n    <meta charset="utf-8" />\n'
-        f'    <meta http-equiv="refresh" content="0; url={target}" />\n'
-        f'    <title>Moving Parts</title>\n  </head>\n  <body><a href="{target}">Moving Parts</a>'
-        "</body>\n</html>\n"
-    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8" />
+    <meta http-equiv="refresh" content="0; url={target}" />
+    <link rel="icon" href="_static/favicon.svg" />
+    <title>Moving Parts</title>
+  </head>
+  <body><a href="{target}">Moving Parts</a></body>
+</html>
+"""
 
 
 def _script(match: re.Match[str], prefix: str, files: dict[str, str]) -> str:
@@ -172,6 +177,11 @@ def _finish(app: Sphinx, exception: Exception | None) -> None:
 
 def _set_options(app: Sphinx, config: Config) -> None:
     config.notfound_urls_prefix = base_path()
+    config.notfound_context = {
+        "title": "Page not found",
+        "body": "<h1>Page not found</h1>\n<p>There is no page at this address. The menu lists "
+        f'all there are; or <a href="{base_path()}">start at the beginning</a>.</p>',
+    }
     config.html_theme_options.update(
         use_fullscreen_button=False,  # its button has an inline handler
         use_download_button=False,

@@ -19,8 +19,9 @@ _INK = """(svg) => [...svg.querySelectorAll("[fill^='var('], [stroke^='var(']")]
 
 _SMALLEST_TEXT = """(svg) => Math.min(...[...svg.querySelectorAll("text")].map((text) => {
   const { a, b } = text.getScreenCTM();
-  const sizes = [text, ...text.querySelectorAll("tspan")].filter((node) => node.matches("[font-size]"))
-    .map((node) => parseFloat(getComputedStyle(node).fontSize));
+  const sized = [text, ...text.querySelectorAll("tspan")]
+    .filter((node) => node.matches("[font-size]"));
+  const sizes = sized.map((node) => parseFloat(getComputedStyle(node).fontSize));
   return Math.max(...sizes) * Math.hypot(a, b);  // the largest of a line, as exponents are small
 }))"""
 

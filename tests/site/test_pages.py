@@ -16,9 +16,7 @@ WIDTHS = (1280, 360)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_page_is_quiet_and_fits(
-    page_name: str, site: Site, new_page: NewPage, scheme: str
-) -> None:
+def test_page_is_quiet_and_fits(page_name: str, site: Site, new_page: NewPage, scheme: str) -> None:
     page = new_page(color_scheme=scheme)
     watch = Watch(site.address)
     watch.attach(page)

@@ -122,8 +122,7 @@ class Watch:
             self._note(where, f"asked another host: {url}")
 
     def _on_answer(self, where: str, url: str, status: int) -> None:
-        # Browsers ask for this by themselves when a page names no icon.
-        if status >= 400 and not url.endswith("/favicon.ico"):
+        if status >= 400:
             self._note(where, f"{url} answered {status}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,26 @@ LIMIT = 300
 
 
 @contextmanager
-def kernel_of(notebook: Path) -> Iterator[NotebookClient]:
+def kernel_of(
+    notebook: Path, started: Callable[[int], None] = lambda pid: None
+) -> Iterator[NotebookClient]:
     """Run a notebook in a kernel that lives as long as the block, in the notebook's folder.
 
     The kernel is a reader's: nothing asks it to bake.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook.
+    started : callable, optional
+        Told the process id of the kernel before the first cell runs.
     """
     read: Any = nbformat.read(notebook, as_version=4)
-    client = NotebookClient(
-        read, timeout=LIMIT, kernel_name="python3", resources={"metadata": {"path": notebook.parent}}
-    )
+    place = {"metadata": {"path": notebook.parent}}
+    client: Any = NotebookClient(read, timeout=LIMIT, kernel_name="python3", resources=place)
     environment = {key: value for key, value in os.environ.items() if key != "LIVEFIGURE_BAKE"}
     with client.setup_kernel(env=environment):
+        started(client.km.provisioner.pid)
         for index, cell in enumerate(read.cells):
             client.execute_cell(cell, index)
         yield client

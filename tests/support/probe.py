@@ -58,7 +58,7 @@ def count(widget: Any) -> int:
     if isinstance(widget, widgets.Checkbox):
         return 2
     if hasattr(widget, "options"):
-        return len(widget.options)
+        return len(list(widget.options))
     return round((widget.max - widget.min) / widget.step) + 1
 
 

@@ -1,0 +1,111 @@
+"""The tests' own tools, on a site of two small pages: they must notice what they watch for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support import book
+from support.browser import NewPage, Watch
+from support.figures import difference, flatten
+from support.serve import serve
+
+_SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{}</svg>'
+_ICON = "<link rel=icon href=data:,>"
+_POLICY = "<meta http-equiv='Content-Security-Policy' content=\"default-src 'self'\">"
+
+
+def _tree(root: Path) -> Path:
+    """Make a repository whose site is newer than its sources."""
+    for name in book.SOURCES:
+        path = root / name
+        path = path if path.suffix else path / "file.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("source")
+        os.utime(path, (1000, 1000))
+    (root / "_build/html").mkdir(parents=True)
+    (root / "_build/html/index.html").write_text("page")
+    (root / "_build/.built").touch()
+    os.utime(root / "_build/.built", (2000, 2000))
+    return root
+
+
+def test_fresh_site_is_usable(tmp_path: Path) -> None:
+    assert book.why_unusable(_tree(tmp_path)) is None
+
+
+def test_missing_site_is_named(tmp_path: Path) -> None:
+    (_tree(tmp_path) / "_build/html/index.html").unlink()
+    assert book.why_unusable(tmp_path) == "There is no site in _build/html; run: make book"
+
+
+@pytest.mark.parametrize("source", ["src/file.txt", "_config.yml", "notebooks/new.ipynb"])
+def test_stale_site_names_the_newer_source(tmp_path: Path, source: str) -> None:
+    (_tree(tmp_path) / source).write_text("new")
+    expected = f"The site in _build/html is older than {source}; run: make book"
+    assert book.why_unusable(tmp_path) == expected
+
+
+def test_what_python_leaves_behind_is_no_source(tmp_path: Path) -> None:
+    cache = _tree(tmp_path) / "src/package/__pycache__"
+    cache.mkdir(parents=True)
+    (cache / "module.pyc").write_text("new")
+    assert book.why_unusable(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("<p>quiet</p>", None),
+        ("<script src=loud.js></script>", "console error: loud"),
+        ("<script src=broken.js></script>", "exception: "),
+        ("<img src=missing.png>", "missing.png answered 404"),
+        ("<img src=https://host.invalid/a.png>", "asked another host: https://host.invalid/a.png"),
+        (_POLICY + "<p style='color: red'>text</p>", "policy: style-src-attr blocked"),
+    ],
+)
+def test_watch(tmp_path: Path, new_page: NewPage, body: str, expected: str | None) -> None:
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Page</title>{_ICON}{body}")
+    (tmp_path / "loud.js").write_text("console.error('loud')")
+    (tmp_path / "broken.js").write_text("nothing.here()")
+    page = new_page()
+    with serve(tmp_path) as address:
+        watch = Watch(address)
+        watch.attach(page)
+        page.goto(address)
+        page.wait_for_load_state("networkidle")
+    if expected is None:
+        watch.check()
+    else:
+        with pytest.raises(AssertionError, match=expected):
+            watch.check()
+
+
+def test_server_compresses_and_has_a_page_for_wrong_addresses(
+    tmp_path: Path, new_page: NewPage
+) -> None:
+    (tmp_path / "index.html").write_text("<p>" + "word " * 500)
+    (tmp_path / "404.html").write_text("<h1>Not here</h1>")
+    page = new_page()
+    with serve(tmp_path) as address:
+        found, missing = page.goto(address), page.goto(address + "folder/none.html")
+        assert found is not None
+        assert missing is not None
+        assert found.header_value("content-encoding") == "gzip"
+        assert missing.status == 404
+        assert page.inner_text("h1") == "Not here"
+
+
+def test_wrappers_of_artists_do_not_count() -> None:
+    wrapped = flatten(_SVG.format('<g data-slot="1" data-kind="Text"><text x="1">a</text></g>'))
+    assert wrapped == flatten(_SVG.format('<text x="1">a</text>'))
+    assert difference(wrapped, wrapped) is None
+
+
+@pytest.mark.parametrize(
+    "other", ['<text x="2">a</text>', '<text x="1">b</text>', '<text x="1">a</text><path/>', ""]
+)
+def test_drawings_that_differ(other: str) -> None:
+    one = flatten(_SVG.format('<text x="1">a</text>'))
+    assert difference(one, flatten(_SVG.format(other)))
