@@ -35,7 +35,9 @@ _SEARCH: Final = re.compile(
     r"<script src=\"[^\"]*(?:searchtools|language_data|searchindex)\.js[^\"]*\"></script>\s*"
 )
 _HEAD: Final = re.compile(r"<meta charset=[^>]*>")
-_REDIRECT: Final = re.compile(r"\s*<meta http-equiv=\"Refresh\" content=\"0; url=([^\"]+)\" ?/?>\s*")
+_REDIRECT: Final = re.compile(
+    r"\s*<meta http-equiv=\"Refresh\" content=\"0; url=([^\"]+)\" ?/?>\s*"
+)
 
 
 def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dict[str, str]]:
@@ -180,7 +182,7 @@ def _set_options(app: Sphinx, config: Config) -> None:
     config.notfound_context = {
         "title": "Page not found",
         "body": "<h1>Page not found</h1>\n<p>There is no page at this address. The menu lists "
-        f'all there are; or <a href="{base_path()}">start at the beginning</a>.</p>',
+        f'every page, or you can <a href="{base_path()}">start at the beginning</a>.</p>',
     }
     config.html_theme_options.update(
         use_fullscreen_button=False,  # its button has an inline handler

@@ -1,0 +1,1 @@
+"""The subject of the book: reference implementations, one module a chapter."""

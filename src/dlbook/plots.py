@@ -37,7 +37,8 @@ def contour(
     levels : sequence of float
         The values on the lines, rising.
     """
-    x, y = np.meshgrid(np.linspace(*ax.get_xlim(), 101), np.linspace(*ax.get_ylim(), 101))
+    (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
+    x, y = np.meshgrid(np.linspace(left, right, 101), np.linspace(bottom, top, 101))
     ax.grid(visible=False)
     lines = ax.contour(
         x, y, function(x, y), levels, colors=style.INK, linewidths=0.8, alpha=0.3, zorder=1

@@ -281,7 +281,7 @@ def _cost(values: Integers) -> float:
 
 
 def zigzag(values: Integers) -> Integers:
-    """Map 0, −1, 1, −2, … to 0, 1, 2, 3, …"""
+    """Map 0, −1, 1, −2, … to 0, 1, 2, 3, and so on."""
     return np.where(values < 0, -2 * values - 1, 2 * values)
 
 

@@ -244,8 +244,9 @@ class LiveFigure:
             return ""
         if not isinstance(caption, str):
             raise LiveFigureError(
-                f"{self.name} returned {type(caption).__name__} {caption!r:.60}: return the caption "
-                "as a str, or None (a lambda that ends in a setter returns what the setter does)"
+                f"{self.name} returned {type(caption).__name__} {caption!r:.60}: return the "
+                "caption as a str, or None (a lambda that ends in a setter returns what the setter "
+                "does)"
             )
         return caption
 
@@ -296,8 +297,8 @@ def _check_function(function: Callable[..., Any], controls: Mapping[str, Control
     name = getattr(function, "__name__", "")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise LiveFigureError(
-            f"{name or repr(function)} cannot be the id of a figure: name the function with lower-case "
-            "letters, digits and underscores"
+            f"{name or repr(function)} cannot be the id of a figure: name the function with "
+            "lower-case letters, digits and underscores"
         )
     parameters = inspect.signature(function).parameters
     for parameter in parameters.values():

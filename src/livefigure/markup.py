@@ -157,7 +157,8 @@ def _radio(ident: str, control: Control) -> str:
 
 def _checkbox(ident: str, control: Control) -> str:
     checked = " checked" if control.default else ""
-    return f'<span><input type="checkbox" id="{ident}" name="{control.name}" value="1"{checked}></span>'
+    name = f'id="{ident}" name="{control.name}"'
+    return f'<span><input type="checkbox" {name} value="1"{checked}></span>'
 
 
 _FIELDS: dict[str, Any] = {

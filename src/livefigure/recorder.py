@@ -161,7 +161,7 @@ class Recorder(RendererBase):
         clip = self._clip(gc)
         items = self._iter_collection(
             gc, shapes, offsets, offset_trans, facecolors, edgecolors, linewidths, linestyles,
-            antialiaseds, urls, offset_position, hatchcolors=() if hatchcolors is None else hatchcolors,
+            antialiaseds, urls, offset_position, hatchcolors=(),
         )  # fmt: skip
         outer, self._elements = self._elements, []
         names: dict[Any, str] = {}

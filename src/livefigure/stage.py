@@ -223,15 +223,15 @@ class Stage:
     def _place_titles(self, axes: Any) -> None:
         """Move titles clear of tick labels; costly, so only where that can have changed."""
         titles = (axes.title, axes._left_title, axes._right_title)
-        axises = list(axes._axis_map.values())
-        key = ([_text_key(title) for title in titles], [_axis_key(axis) for axis in axises])
-        if self._title_memo.get(axes) == key and not any(_is_stale(axis) for axis in axises):
+        both = list(axes._axis_map.values())
+        key = ([_text_key(title) for title in titles], [_axis_key(axis) for axis in both])
+        if self._title_memo.get(axes) == key and not any(_is_stale(axis) for axis in both):
             return
         axes._update_title_position(self.recorder)
         # Placing measures the ticks, which marks the axis as stale: draw it anew once.
         self._title_memo[axes] = (
             [_text_key(title) for title in titles],
-            [_axis_key(axis) for axis in axises],
+            [_axis_key(axis) for axis in both],
         )
 
     def _slot(self, parent: Axes | SubFigure | Figure, artist: Artist) -> int:

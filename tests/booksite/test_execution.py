@@ -44,7 +44,11 @@ class Book:
 
     def write_notebook(self, name: str, *cells: str) -> None:
         notebook = nbformat.v4.new_notebook()
-        notebook.metadata.kernelspec = {"name": "python3", "display_name": "p", "language": "python"}
+        notebook.metadata.kernelspec = {
+            "name": "python3",
+            "display_name": "p",
+            "language": "python",
+        }
         notebook.cells = [nbformat.v4.new_code_cell(cell) for cell in cells]
         nbformat.write(notebook, self.root / f"{name}.ipynb")
         self.env.found_docs.add(name)

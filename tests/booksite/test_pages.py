@@ -106,7 +106,12 @@ def test_a_whole_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("address", "path"),
-    [("", "/"), ("https://a.org", "/"), ("https://a.github.io/b", "/b/"), ("https://a.org/b/", "/b/")],
+    [
+        ("", "/"),
+        ("https://a.org", "/"),
+        ("https://a.github.io/b", "/b/"),
+        ("https://a.org/b/", "/b/"),
+    ],
 )
 def test_base_path(address: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOOK_BASE_URL", address)

@@ -11,8 +11,8 @@ import ipywidgets as widgets
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from support.javascript import Decoder
 from matplotlib.figure import Figure
+from support.javascript import Decoder
 
 from livefigure import LiveFigure, LiveFigureError, UnsupportedArtist, live
 from livefigure.bake import PROGRESS
@@ -152,7 +152,7 @@ def test_refused_signatures() -> None:
     def missing(a: int) -> None: ...
     def extra(a: int, b: int) -> None: ...
     def spread(**values: int) -> None: ...
-    def Shouting(a: int) -> None: ...  # noqa: N802
+    def Shouting(a: int) -> None: ...
 
     with pytest.raises(LiveFigureError, match="missing has no parameter for the control 'b'"):
         live(fig, a=True, b=True)(missing)
@@ -167,7 +167,7 @@ def test_refused_signatures() -> None:
 def test_refused_return_values() -> None:
     fig, ax = plt.subplots()
     (line,) = ax.plot([0, 1])
-    with pytest.raises(LiveFigureError, match="setter returned list .* return the caption"):
+    with pytest.raises(LiveFigureError, match=r"setter returned list .* return the caption"):
 
         @live(fig, a=(0, 2))
         def setter(a: int) -> Any:
@@ -240,7 +240,7 @@ def test_path_effects_are_named() -> None:
 def test_axes_under_a_pointer_must_stay() -> None:
     fig, ax = plt.subplots()
 
-    with pytest.raises(LiveFigureError, match="the limits of .* move with the controls"):
+    with pytest.raises(LiveFigureError, match=r"the limits of .* move with the controls"):
 
         @live(fig, pointer={ax: ("a", None)}, a=(0, 3))
         def sliding(a: int) -> None:

@@ -266,7 +266,7 @@ def test_no_style_attribute_and_no_sentinel() -> None:
 def test_no_colormap_yields_a_sentinel() -> None:
     for name in mpl.colormaps:
         colors = mpl.colormaps[name](np.arange(256), bytes=True)[:, :3]
-        assert not {"#%02x%02x%02x" % tuple(row) for row in colors} & set(style.SENTINELS)
+        assert not {f"#{r:02x}{g:02x}{b:02x}" for r, g, b in colors} & set(style.SENTINELS)
 
 
 def test_extreme_values_stay_finite_and_small() -> None:

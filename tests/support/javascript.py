@@ -39,14 +39,19 @@ function spell(holes, ints, part) {
   for (const hole of holes) {
     if (hole === "s") out.push(part.strings[ints[at++]]);
     else if (hole === "c") out.push(part.colors[ints[at++]]);
-    else if (hole === "p") { const n = 1 + 2 * ints[at]; out.push(...ints.slice(at, at + n)); at += n; }
-    else if (hole[0] === "g") for (let k = +hole.slice(1); k > 0; k--) out.push(part.colors[ints[at++]]);
-    else out.push(ints[at++]);
+    else if (hole === "p") {
+      const n = 1 + 2 * ints[at];
+      out.push(...ints.slice(at, at + n));
+      at += n;
+    } else if (hole[0] === "g") {
+      for (let k = +hole.slice(1); k > 0; k--) out.push(part.colors[ints[at++]]);
+    } else out.push(ints[at++]);
   }
   return out;
 }
 function formatted(value, ints) {
-  return format(value.split(HOLE), JSON.parse(ints), 0, { strings: ["s0", "s1"], colors: ["c0", "c1"] });
+  const tables = { strings: ["s0", "s1"], colors: ["c0", "c1"] };
+  return format(value.split(HOLE), JSON.parse(ints), 0, tables);
 }
 """
 
