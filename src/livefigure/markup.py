@@ -131,8 +131,9 @@ def _range(ident: str, control: Control) -> str:
             f'<button type="button" data-play="{control.name}"'
             f' data-interval="{control.interval}" aria-pressed="false">Play</button>'
         )
+    # The slider says its own value: an output would announce it a second time.
     return (
-        f'<output for="{ident}">{now}</output><span><input type="range" id="{ident}"'
+        f'<output for="{ident}" aria-hidden="true">{now}</output><span><input type="range" id="{ident}"'
         f' name="{control.name}" min="0" max="{len(control.values) - 1}" step="1"'
         f' value="{control.default}" aria-valuetext="{now}" data-words="{words}">{play}</span>'
     )

@@ -125,7 +125,7 @@ def test_adagrad_is_torchs_to_the_last_bits_over_50_steps() -> None:
 def test_rmsprop_is_torchs(
     grads: Any, lr: float, alpha: float, eps: float, momentum: float
 ) -> None:
-    options = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum}
+    options: dict[str, Any] = {"lr": lr, "alpha": alpha, "eps": eps, "momentum": momentum}
     travel = lr * STEPS**2 / math.sqrt(1 - alpha)
     make = partial(torch.optim.RMSprop, **options)
     compare(partial(rmsprop_step, **options), make, grads, travel)
@@ -135,7 +135,13 @@ def test_rmsprop_is_torchs(
 @given(gradients, lrs, st.floats(0.5, 0.99), fractions)
 def test_centered_rmsprop_is_torchs(grads: Any, lr: float, alpha: float, momentum: float) -> None:
     # The variance is a difference, whose rounding the root and the quotient amplify.
-    options = {"lr": lr, "alpha": alpha, "eps": 1e-3, "momentum": momentum, "centered": True}
+    options: dict[str, Any] = {
+        "lr": lr,
+        "alpha": alpha,
+        "eps": 1e-3,
+        "momentum": momentum,
+        "centered": True,
+    }
     travel = lr * STEPS**2 * (1 + np.abs(grads).max(initial=0)) / 1e-3
     make = partial(torch.optim.RMSprop, **options)
     compare(partial(rmsprop_step, **options), make, grads, travel, rtol=1e-9)
@@ -165,7 +171,12 @@ def test_adam_is_torchs(
     decoupled: bool,
     amsgrad: bool,
 ) -> None:
-    shared = {"lr": lr, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
+    shared: dict[str, Any] = {
+        "lr": lr,
+        "eps": eps,
+        "weight_decay": weight_decay,
+        "amsgrad": amsgrad,
+    }
     step = partial(adam_step, beta1=beta1, beta2=beta2, decoupled=decoupled, **shared)
     make = partial(
         torch.optim.Adam, betas=(beta1, beta2), decoupled_weight_decay=decoupled, **shared
@@ -179,7 +190,7 @@ def test_adam_is_torchs(
 @pytest.mark.parametrize("amsgrad", [False, True])
 def test_adam_and_adamw_are_torchs_on_noise(name: str, amsgrad: bool) -> None:
     grads = np.random.default_rng(3).normal(size=(300, 5))
-    shared = {"lr": 0.05, "weight_decay": 0.1, "amsgrad": amsgrad}
+    shared: dict[str, Any] = {"lr": 0.05, "weight_decay": 0.1, "amsgrad": amsgrad}
     step = partial(adam_step, decoupled=name == "AdamW", **shared)
     make = partial(getattr(torch.optim, name), **shared)
     compare(step, make, grads, scale=1, rtol=1e-13)
@@ -454,7 +465,7 @@ OUTSIDE = [
 def test_hyper_parameters_outside_their_range_are_refused(
     step: Callable[..., Any], name: str, value: float, message: str
 ) -> None:
-    options = {"lr": 0.1, name: value}
+    options: dict[str, Any] = {"lr": 0.1, name: value}
     with pytest.raises(ValueError) as raised:
         # The gradient is bad as well: the hyper-parameter is named first, before any work.
         step(np.ones(2), np.ones(3), None, **options)
@@ -462,7 +473,7 @@ def test_hyper_parameters_outside_their_range_are_refused(
 
 
 @pytest.mark.parametrize("options", [{}, {"momentum": 0.9, "dampening": 0.1}])
-def test_nesterov_needs_momentum_and_no_dampening(options: dict[str, float]) -> None:
+def test_nesterov_needs_momentum_and_no_dampening(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="Nesterov momentum requires"):
         torch.optim.SGD([torch.zeros(1)], lr=0.1, nesterov=True, **options)
     with pytest.raises(ValueError, match=r"^nesterov requires momentum > 0 and dampening = 0, got"):
@@ -525,7 +536,7 @@ def test_trajectory_refuses() -> None:
     step = partial(sgd_step, lr=0.1)
 
     def never(theta: Any) -> Any:
-        raise AssertionError
+        raise AssertionError(f"worked on {theta}")
 
     with pytest.raises(ValueError, match=r"^theta0 must be finite with shape \(D,\)"):
         trajectory(never, 1.0, step, 3)

@@ -35,7 +35,7 @@ def iteration_matrix(lr: float, momentum: float, curvature: float, nesterov: boo
     columns = []
     for theta, v in np.eye(2):
         new = sgd_step(
-            theta, curvature * theta, np.float64(v), lr=lr, momentum=momentum, nesterov=nesterov
+            theta, curvature * theta, np.asarray(v), lr=lr, momentum=momentum, nesterov=nesterov
         )
         columns.append(new)
     return np.array(columns, dtype=float).T
@@ -91,13 +91,16 @@ def test_best_rates_on_the_grid_of_the_ravine() -> None:
         assert rates[i, j] == pytest.approx(rates.min(), rel=1e-12)
 
 
-def test_spectral_radius_predicts_the_shrinking_of_a_run() -> None:
-    run = trajectory(
-        lambda theta: 20 * theta, [1.0], partial(sgd_step, lr=0.05, momentum=0.3, nesterov=True), 60
-    )
-    factor = np.abs(run[-1, 0] / run[10, 0]) ** (1 / 50)
-    rate = float(spectral_radius(0.05, 0.3, 20, nesterov=True))
-    assert factor <= rate * (1 + 1e-9) or factor == pytest.approx(rate, rel=0.05)
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize(("lr", "momentum"), [(0.02, 0.5), (0.1, 0.4), (2.2, 0.2)])
+def test_spectral_radius_is_the_shrinking_of_a_late_step(
+    lr: float, momentum: float, nesterov: bool
+) -> None:
+    # Real roots at each of these: a complex pair would swing.
+    step = partial(sgd_step, lr=lr, momentum=momentum, nesterov=nesterov)
+    run = trajectory(lambda theta: theta, [1.0], step, 200)[:, 0]
+    rate = float(spectral_radius(lr, momentum, 1.0, nesterov))
+    assert abs(run[60] / run[59]) == pytest.approx(rate, rel=1e-6)
 
 
 def test_spectral_radius_broadcasts() -> None:
@@ -194,7 +197,8 @@ def test_stationary_loss_solves_the_lyapunov_equation(
 def test_stationary_loss_of_a_simulation() -> None:
     rng = np.random.default_rng(7)
     for lr, momentum, theory in ((0.05, 0.0, 0.0128), (0.05, 0.5, 0.0254), (0.05, 0.9, 0.1267)):
-        theta, velocity = np.zeros(2000), None
+        theta: Any = np.zeros(2000)
+        velocity: Any = None
         losses = []
         for step in range(900):
             grad = theta + rng.normal(size=theta.shape)

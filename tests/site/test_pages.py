@@ -58,7 +58,7 @@ def test_page_for_wrong_addresses(site: Site, new_page: NewPage) -> None:
     answer = page.goto(site.address + "no-such-page.html")
     assert answer is not None
     assert answer.status == 404
-    expect(page.locator("h1").first).to_be_visible()
+    expect(page.locator("article h1")).to_be_visible()
 
 
 def test_search_finds_a_chapter(notebook: Path, site: Site, new_page: NewPage) -> None:

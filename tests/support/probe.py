@@ -58,8 +58,9 @@ def count(widget: Any) -> int:
     if isinstance(widget, widgets.Checkbox):
         return 2
     if hasattr(widget, "options"):
-        return len(list(widget.options))
-    return round((widget.max - widget.min) / widget.step) + 1
+        return len(tuple(widget.options))
+    steps: float = (widget.max - widget.min) / widget.step
+    return round(steps) + 1
 
 
 def now(widget: Any) -> int:

@@ -1,0 +1,220 @@
+"""Every kind of control on a page of its own, worked in a browser; and data that are bad."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+from support import serve
+from support.browser import NewPage
+
+from livefigure import assets, live, markup
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Figures</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src 'self';
+style-src 'self'; font-src 'self'">
+<link rel="icon" href="data:,"><link rel="stylesheet" href="style.css">
+<script defer src="script.js"></script></head>
+<body><p id="top">Above.</p>{figure}<p id="end">Below.</p></body></html>
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A page with one figure that has a control of every kind, its data in several files."""
+    import ipywidgets as widgets
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    from livefigure import encode, style
+
+    root = tmp_path_factory.mktemp("page")
+    with mpl.rc_context(style.rc()), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(encode, "CHUNK_BYTES", 1500)
+        fig, ax = plt.subplots(figsize=(4, 3))
+        (line,) = ax.plot([0, 1], [0, 1], "o-")
+        ax.set(xlim=(0, 2), ylim=(0.01, 10), yscale="log")
+
+        @live(
+            fig,
+            pointer={ax: ("width", "height")},
+            frame=widgets.Play(value=0, min=0, max=3, interval=30),
+            width=(0.0, 2.0, 0.5),
+            height=widgets.FloatLogSlider(value=1, min=-2, max=1, step=1),
+            color=["blue", "green, dark"],
+            shape=widgets.ToggleButtons(options=["dot", "cross"]),
+            shown=True,
+        )
+        def everything(
+            frame: int, width: float, height: float, color: str, shape: str, shown: bool
+        ) -> str:
+            line.set_data([0, width], [0.1 + frame, height])
+            line.set_color(style.BLUE if color == "blue" else style.GREEN)
+            line.set_marker("o" if shape == "dot" else "x")
+            line.set_visible(shown)
+            return f"{frame} {width:g} {height:g} {color} {shape} {shown}"
+
+        baked = everything.bake()
+    assert len(baked["parts"]) > 2
+    names = [f"part{k}.js" for k in range(len(baked["parts"]))]
+    for name, text in zip(names, baked["parts"], strict=True):
+        (root / name).write_text(text)
+    (root / "script.js").write_text(assets.page_script())
+    (root / "style.css").write_text(assets.style("font.woff2"))
+    (root / "font.woff2").write_bytes(assets.font().read_bytes())
+    shown = {key: baked[key] for key in ("form", "svg", "caption", "states")}
+    figure = markup.figure(baked["id"], sources=" ".join(names), **shown)
+    (root / "index.html").write_text(PAGE.replace("{figure}", figure))
+    with serve.serve(root) as address:
+        (root / "address").write_text(address)
+        yield root
+
+
+def open_page(page: Page, folder: Path, anchor: str = "") -> Page:
+    page.goto((folder / "address").read_text() + "index.html" + anchor)
+    return page
+
+
+@pytest.fixture
+def page(new_page: NewPage, folder: Path) -> Page:
+    opened = open_page(new_page(), folder)
+    expect(opened.locator("figure")).to_have_attribute("data-state", "live")
+    return opened
+
+
+def caption(page: Page) -> Locator:
+    return page.locator("figcaption")
+
+
+def test_every_kind_of_control(page: Page) -> None:
+    expect(caption(page)).to_have_text("0 1 1 blue dot True")
+    page.get_by_label("width").press("ArrowRight")
+    page.get_by_label("height").press("End")
+    page.get_by_label("color").select_option("green, dark")
+    page.get_by_label("cross").check()
+    expect(caption(page)).to_have_text("0 1.5 10 green, dark cross True")
+    page.get_by_label("shown").uncheck()
+    expect(caption(page)).to_have_text("0 1.5 10 green, dark cross False")
+    assert page.locator("[data-kind=Line2D] path").count() == 0
+    page.get_by_role("button", name="Reset").click()
+    expect(caption(page)).to_have_text("0 1 1 blue dot True")
+    expect(page.get_by_label("height")).to_have_attribute("aria-valuetext", "1")
+
+
+def test_play_runs_to_the_end_and_stops(page: Page) -> None:
+    page.get_by_role("button", name="Play").click()
+    expect(caption(page)).to_have_text("3 1 1 blue dot True")
+    button = page.get_by_role("button", name="Play")
+    expect(button).to_have_attribute("aria-pressed", "false")
+    button.click()
+    expect(caption(page)).to_have_text(re.compile("^[12] "))
+
+
+def test_play_goes_step_by_step_for_who_wants_less_motion(new_page: NewPage, folder: Path) -> None:
+    page = open_page(new_page(reduced_motion="reduce"), folder)
+    for step in (1, 2):
+        page.get_by_role("button", name="Play").click()
+        expect(caption(page)).to_have_text(f"{step} 1 1 blue dot True")
+        expect(page.get_by_role("button", name="Play")).to_have_attribute("aria-pressed", "false")
+
+
+def test_address_keeps_the_state_of_every_kind(page: Page, new_page: NewPage, folder: Path) -> None:
+    page.get_by_label("color").select_option("green, dark")
+    page.get_by_label("shown").uncheck()
+    page.wait_for_url(re.compile("#everything:.*shown=off"))
+    anchor = "#" + page.url.partition("#")[2]
+    again = open_page(new_page(), folder, anchor)
+    expect(caption(again)).to_have_text("0 1 1 green, dark dot False")
+    assert "#" + again.url.partition("#")[2] == anchor
+
+
+@pytest.mark.parametrize("anchor", ["#end", "#everything:width=%E0%A4%A", "#everything:nonsense"])
+def test_other_addresses_do_no_harm(new_page: NewPage, folder: Path, anchor: str) -> None:
+    page = new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    open_page(page, folder, anchor)
+    expect(page.locator("figure")).to_have_attribute("data-state", "live")
+    expect(caption(page)).to_have_text("0 1 1 blue dot True")
+    assert not errors
+
+
+def test_drag_moves_both_and_stops_outside(page: Page) -> None:
+    box = page.locator("[data-pad]").bounding_box()
+    assert box is not None
+    right, top = box["x"] + box["width"], box["y"]
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(right - 2, top + 2)
+    expect(caption(page)).to_have_text("0 2 10 blue dot True")
+    page.mouse.move(right + 300, top + box["height"] + 300)
+    expect(caption(page)).to_have_text("0 2 0.01 blue dot True")
+    page.mouse.up()
+    page.mouse.move(box["x"], top)
+    expect(caption(page)).to_have_text("0 2 0.01 blue dot True")
+
+
+def test_caption_is_announced_after_the_last_move_only(page: Page) -> None:
+    status = page.get_by_role("status")
+    expect(status).to_have_text("")
+    for _ in range(2):
+        page.get_by_label("width").press("ArrowRight")
+    page.evaluate(
+        """() => {
+          window.said = [];
+          const status = document.querySelector('[role=status]');
+          new MutationObserver(() => window.said.push(status.textContent))
+            .observe(status, { childList: true });
+        }"""
+    )
+    expect(status).to_have_text("0 2 1 blue dot True")
+    assert page.evaluate("window.said") == ["0 2 1 blue dot True"]
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (None, "its data could not be loaded"),
+        ("nonsense(", "its data are damaged"),
+        ('livefigure({"format": 99, "id": "everything"}, "");', "its data have format 99"),
+        ("cut", "the data end too early"),
+    ],
+)
+def test_bad_data_are_said_and_the_first_frame_stays(
+    new_page: NewPage, folder: Path, body: str | None, sentence: str
+) -> None:
+    page = new_page()
+    whole = (folder / "part0.js").read_text()
+    text = whole[: whole.rindex('"') - 40] + '");\n' if body == "cut" else body
+    page.route(
+        "**/part0.js",
+        lambda route: (
+            route.abort()
+            if text is None
+            else route.fulfill(body=text, content_type="text/javascript")
+        ),
+    )
+    open_page(page, folder)
+    expect(page.locator("figure")).to_have_attribute("data-state", "failed")
+    note = page.locator(".livefigure-note")
+    expect(note).to_contain_text("shows its first state only")
+    expect(note).to_contain_text(sentence)
+    expect(page.get_by_label("width")).to_be_disabled()
+    expect(page.locator("[data-kind=Line2D] path").first).to_be_visible()
+    expect(caption(page)).to_have_text("0 1 1 blue dot True")
+
+
+def test_no_other_global_name(page: Page) -> None:
+    added = page.evaluate(
+        """async () => {
+          const frame = document.createElement('iframe');
+          document.body.append(frame);
+          const plain = new Set(Object.getOwnPropertyNames(frame.contentWindow));
+          return Object.getOwnPropertyNames(window).filter((name) => !plain.has(name));
+        }"""
+    )
+    assert [name for name in added if not name.isdigit()] == ["livefigure"]
