@@ -47,7 +47,7 @@ lint: $(VENV)/.dev ## check style, types, spelling, and that notebooks are strip
 format: $(VENV)/.dev ## format the code and strip the notebooks
 	$(BIN)/ruff check --fix src tests
 	$(BIN)/ruff format src tests
-	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 vendor: $(VENV)/.dev ## renew the vendored KaTeX style and the font of the figures
 	$(BIN)/python -m booksite.vendor

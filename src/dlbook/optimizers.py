@@ -237,7 +237,7 @@ def rmsprop_step(
     variance = square_avg
     if centered:
         grad_avg = grad_avg + (1 - alpha) * (grad - grad_avg)
-        variance = square_avg - grad_avg * grad_avg
+        variance = square_avg + grad_avg * grad_avg
     buffer = momentum * state.buffer + grad / (np.sqrt(variance) + eps)
     return theta - lr * buffer, RMSPropState(square_avg, grad_avg, buffer)
 

@@ -133,9 +133,9 @@ def _range(ident: str, control: Control) -> str:
         )
     # The slider says its own value: an output would announce it a second time.
     return (
-        f'<output for="{ident}" aria-hidden="true">{now}</output><span><input type="range" id="{ident}"'
-        f' name="{control.name}" min="0" max="{len(control.values) - 1}" step="1"'
-        f' value="{control.default}" aria-valuetext="{now}" data-words="{words}">{play}</span>'
+        f'<output for="{ident}" aria-hidden="true">{now}</output>'
+        f'<span><input type="range" id="{ident}" name="{control.name}" min="0"'
+        f' max="{len(control.values) - 1}" step="1" value="{control.default}" aria-valuetext="{now}" data-words="{words}">{play}</span>'
     )
 
 

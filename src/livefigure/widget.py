@@ -98,6 +98,8 @@ def _row(control: Control) -> Any:
         widget.description = control.label
         widget.style.description_width = "10em"
         widget.layout.width = "auto" if control.kind in ("radio", "checkbox") else "min(100%, 40em)"
+        if control.kind == "radio":
+            widget.style.button_width = "auto"
         if control.kind == "range" and hasattr(widget, "readout_format"):
             widget.readout_format = _precise(control, widget.readout_format)
         return widget
