@@ -237,7 +237,7 @@ def rmsprop_step(
     variance = square_avg
     if centered:
         grad_avg = grad_avg + (1 - alpha) * (grad - grad_avg)
-        variance = square_avg + grad_avg * grad_avg
+        variance = square_avg - grad_avg * grad_avg
     buffer = momentum * state.buffer + grad / (np.sqrt(variance) + eps)
     return theta - lr * buffer, RMSPropState(square_avg, grad_avg, buffer)
 
@@ -326,7 +326,7 @@ def adam_step(
 
     correction1 = 1 - beta1**step if bias_correction else 1.0
     correction2 = 1 - beta2**step if bias_correction else 1.0
-    root = np.sqrt(largest if amsgrad else exp_avg_sq) / math.sqrt(correction2)
+    root = np.sqrt((largest if amsgrad else exp_avg_sq) / correction2 + eps)
     theta = theta - (lr / correction1) * exp_avg / (root + eps)
     return theta, AdamState(step, exp_avg, exp_avg_sq, largest)
 

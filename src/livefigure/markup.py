@@ -135,7 +135,8 @@ def _range(ident: str, control: Control) -> str:
     return (
         f'<output for="{ident}" aria-hidden="true">{now}</output>'
         f'<span><input type="range" id="{ident}" name="{control.name}" min="0"'
-        f' max="{len(control.values) - 1}" step="1" value="{control.default}" aria-valuetext="{now}" data-words="{words}">{play}</span>'
+        f' max="{len(control.values) - 1}" step="1" value="{control.default}"'
+        f' aria-valuetext="{now}" data-words="{words}">{play}</span>'
     )
 
 
