@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from support import book
 from support.browser import NewPage, Watch
-from support.figures import difference, flatten
+from support.figures import Control, LiveFigurePage, difference, flatten
 from support.serve import serve
 
 _SVG = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9">{}</svg>'
@@ -95,6 +95,30 @@ def test_server_compresses_and_has_a_page_for_wrong_addresses(
         assert found.header_value("content-encoding") == "gzip"
         assert missing.status == 404
         assert page.inner_text("h1") == "Not here"
+
+
+_FORM = """<figure class=livefigure id=all><svg></svg><form>
+<input type=range name=a min=2 max=9 value=4>
+<select name=b><option value=0>x<option value=1 selected>y<option value=2>z</select>
+<input type=radio name=c value=0><input type=radio name=c value=1 checked>
+<input type=checkbox name=d>
+<button type=reset>Reset</button></form></figure>"""
+
+
+def test_every_kind_of_input_is_read_and_moved(new_page: NewPage) -> None:
+    page = new_page()
+    page.set_content(_FORM)
+    live = LiveFigurePage(page, "all")
+    assert live.controls() == {
+        "a": Control("range", 8, 2),
+        "b": Control("select", 3, 1),
+        "c": Control("radio", 2, 1),
+        "d": Control("checkbox", 2, 0),
+    }
+    positions = {"a": 7, "b": 2, "c": 0, "d": 1}
+    live.move(positions)
+    assert live.positions() == positions
+    assert live.elsewhere() == {"a": 0, "b": 0, "c": 1, "d": 0}
 
 
 def test_wrappers_of_artists_do_not_count() -> None:

@@ -326,7 +326,7 @@ def adam_step(
 
     correction1 = 1 - beta1**step if bias_correction else 1.0
     correction2 = 1 - beta2**step if bias_correction else 1.0
-    root = np.sqrt((largest if amsgrad else exp_avg_sq) / correction2 + eps)
+    root = np.sqrt(largest if amsgrad else exp_avg_sq) / math.sqrt(correction2)
     theta = theta - (lr / correction1) * exp_avg / (root + eps)
     return theta, AdamState(step, exp_avg, exp_avg_sq, largest)
 

@@ -90,7 +90,7 @@ def test_sgd_is_torchs(
     if nesterov:
         dampening = 0.0
         assume(momentum > 0)
-    options = {
+    options: dict[str, Any] = {
         "lr": lr, "momentum": momentum, "dampening": dampening, "nesterov": nesterov,
         "weight_decay": weight_decay,
     }  # fmt: skip
