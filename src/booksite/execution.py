@@ -20,10 +20,11 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import nbformat
+from IPython.core.inputtransformer2 import TransformerManager
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
@@ -52,10 +53,14 @@ class Job(NamedTuple):
 def imported_modules(code: str) -> Iterator[str]:
     """Yield the names of the modules that some code imports, ``a.b`` for ``from a import b`` too.
 
-    Lines for IPython alone (``%``, ``!``) are passed over.
+    IPython's own syntax is understood. Code that is no Python imports nothing: what is wrong
+    with it is the kernel's to say, with the cell.
     """
-    plain = "\n".join("" if line.lstrip()[:1] in "%!" else line for line in code.splitlines())
-    for node in ast.walk(ast.parse(plain)):
+    try:
+        tree = ast.parse(TransformerManager().transform_cell(code))
+    except SyntaxError:
+        return
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
@@ -63,18 +68,18 @@ def imported_modules(code: str) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def source_files(code: str, src: Path) -> list[Path]:
+def source_files(codes: Iterable[str], src: Path) -> list[Path]:
     """Return every file below ``src`` that some code needs, through all imports.
 
     Parameters
     ----------
-    code : str
-        Python source.
+    codes : iterable of str
+        Python sources; one that does not parse hides no import of the others.
     src : Path
         The folder of the packages.
     """
     found: set[Path] = set()
-    waiting = [code]
+    waiting = list(codes)
     while waiting:
         for name in imported_modules(waiting.pop()):
             parts = name.split(".")
@@ -92,7 +97,7 @@ def notebook_key(notebook: NotebookNode, root: Path) -> str:
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest = hashlib.sha256(json.dumps([platform.python_version(), cells]).encode())
     src = root / "src"
-    for path in [root / "requirements.txt", *source_files("\n\n".join(cells), src)]:
+    for path in [root / "requirements.txt", *source_files(cells, src)]:
         if path.is_file():
             digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
@@ -144,7 +149,7 @@ def _forget_others(cache: Any, paths: Iterable[Path]) -> None:
 
 
 def _execute_all(jobs: list[Job], timeout: int) -> Iterator[tuple[Job, NotebookNode, float]]:
-    """Yield each executed notebook when it is done; raise the first failure after all ended."""
+    """Yield each executed notebook when it is done; raise all failures after all ended."""
     failures: list[BaseException] = []
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(KERNELS) as pool:
         tails = {job: Path(folder) / job.docname.replace("/", "_") for job in jobs}
@@ -159,8 +164,10 @@ def _execute_all(jobs: list[Job], timeout: int) -> Iterator[tuple[Job, NotebookN
                 outcome = _outcome(future, failures)
                 if outcome is not None:
                     yield job, *outcome
-    if failures:
+    if len(failures) == 1:
         raise failures[0]
+    if failures:
+        raise ExtensionError("\n\n".join(map(str, failures)))
 
 
 def _outcome(future: Future[Any], failures: list[BaseException]) -> Any:
@@ -186,23 +193,34 @@ def _execute(job: Job, tail: Path, timeout: int) -> tuple[NotebookNode, float]:
     logger.info("%s: executing", job.docname)
     started = time.monotonic()
     notebook = nbformat.read(job.path, 4)
+    running = 0
+
+    def remember(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal running
+        running = cell_index
+
     client = NotebookClient(
-        notebook, timeout=timeout, record_timing=False, store_widget_state=False
+        notebook,
+        timeout=timeout,
+        record_timing=False,
+        store_widget_state=False,
+        on_cell_start=remember,
     )
     environment = {**os.environ, **_ONE_THREAD, PROGRESS: str(tail)}
     try:
         client.execute(cwd=str(job.path.parent), env=environment)
     except CellExecutionError as error:
-        number = next((k for k, cell in enumerate(notebook.cells) if _failed(cell)), 0)
-        raise ExtensionError(f"{job.docname}: cell {number + 1} failed\n{error}") from None
+        raise ExtensionError(f"{job.docname}: cell {running + 1} failed\n{error}") from None
+    except CellTimeoutError:
+        message = f"{job.docname}: cell {running + 1} ran for more than {timeout} s"
+        raise ExtensionError(message) from None
+    except DeadKernelError:
+        message = f"{job.docname}: the kernel died in cell {running + 1} (out of memory?)"
+        raise ExtensionError(message) from None
     _refuse_bare_widgets(job.docname, notebook)
     seconds = time.monotonic() - started
     logger.info("%s: executed in %.0f s", job.docname, seconds)
     return notebook, seconds
-
-
-def _failed(cell: NotebookNode) -> bool:
-    return any(output.output_type == "error" for output in cell.get("outputs", ()))
 
 
 def _refuse_bare_widgets(docname: str, notebook: NotebookNode) -> None:

@@ -86,7 +86,8 @@ def _remember_page(app: Sphinx, doctree: Any, docname: str) -> None:
 
 def _ship_style(app: Sphinx, config: Config) -> None:
     """Serve our copy of KaTeX's style and fonts as ``_static/katex``."""
-    config.html_static_path.append(str(STATIC.parent))
+    # A new list: the old one may be Sphinx's default, which all builds of a process share.
+    config.html_static_path = [*config.html_static_path, str(STATIC.parent)]
 
 
 def setup(app: Sphinx) -> None:

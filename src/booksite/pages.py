@@ -30,10 +30,12 @@ MATH_POLICY: Final = f"{POLICY}; style-src-attr 'unsafe-inline'"
 _SCRIPT: Final = re.compile(r"<script\b([^>]*)>(.*?)</script>\s*", re.DOTALL)
 _STYLE: Final = re.compile(r"<style\b[^>]*>(.*?)</style>", re.DOTALL)
 _HANDLER: Final = re.compile(r"<[^>]*\s(on[a-z]+)=[\"'][^>]*>")
+_STYLED: Final = re.compile(r"<[a-zA-Z][^<>]*\sstyle=[\"'][^>]*>")
 _ICON: Final = re.compile(r"<script\b[^>]*scripts/fontawesome\.js[^>]*></script>\s*")
 _SEARCH: Final = re.compile(
     r"<script src=\"[^\"]*(?:searchtools|language_data|searchindex)\.js[^\"]*\"></script>\s*"
 )
+_LOG: Final = re.compile(r"console\.log\((?:`[^`]*`|\"[^\"]*\"|'[^']*')\)")
 _HEAD: Final = re.compile(r"<meta charset=[^>]*>")
 _REDIRECT: Final = re.compile(
     r"\s*<meta http-equiv=\"Refresh\" content=\"0; url=([^\"]+)\" ?/?>\s*"
@@ -62,11 +64,16 @@ def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dic
     Raises
     ------
     ValueError
-        If the page has an inline event handler, or no head to put the policy in.
+        If the page has an inline event handler, a style attribute without being allowed any, or
+        no head to put the policy in.
     """
     handler = _HANDLER.search(_without_scripts(page))
     if handler:
         raise ValueError(f"an inline {handler[1]}, which the content policy forbids")
+    has_math = 'class="katex"' in page
+    styled = None if has_math else _STYLED.search(_without_scripts(page))
+    if styled:
+        raise ValueError(f"a style attribute, which the content policy drops: {styled[0]}")
     files: dict[str, str] = {}
     redirect = _REDIRECT.fullmatch(page)
     if redirect:
@@ -77,7 +84,7 @@ def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dic
     page = _SCRIPT.sub(lambda match: _script(match, prefix, files), page)
     page = _STYLE.sub(lambda match: _style(match, prefix, files), page)
     if "Content-Security-Policy" not in page:
-        policy = MATH_POLICY if 'class="katex"' in page else POLICY
+        policy = MATH_POLICY if has_math else POLICY
         meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
         page, count = _HEAD.subn(lambda match: f"{match[0]}\n    {meta}", page, count=1)
         if not count:
@@ -163,6 +170,16 @@ def finish_site(root: Path) -> None:
             path.write_text(finished, encoding="utf-8")
     for waste in (root / "_static").rglob("*.map"):
         waste.unlink()
+    for script in (root / "_static" / "scripts").glob("*.js"):
+        _hush(script)
+
+
+def _hush(script: Path) -> None:
+    """Take what a script of the theme tells the console: it is for those who build themes."""
+    text = script.read_text(encoding="utf-8")
+    quiet = _LOG.sub("void 0", text)
+    if quiet != text:
+        script.write_text(quiet, encoding="utf-8")
 
 
 def base_path() -> str:

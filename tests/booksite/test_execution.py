@@ -137,6 +137,35 @@ def test_a_failing_cell_is_named_and_the_others_are_kept(book: Book) -> None:
     assert book.build() == (["good"], [])
 
 
+def test_all_failing_notebooks_are_named(book: Book) -> None:
+    book.write_notebook("first", "1 / 0")
+    book.write_notebook("second", "x = 1", "nosuch")
+    with pytest.raises(ExtensionError) as caught:
+        prepare(book.app, book.env)
+    assert "first: cell 1 failed" in str(caught.value)
+    assert "second: cell 2 failed" in str(caught.value)
+
+
+def test_what_is_no_python_fails_as_the_cell_that_it_is(book: Book) -> None:
+    book.write_notebook("bad", "x = 1", "def f(:")
+    with pytest.raises(ExtensionError, match="bad: cell 2 failed") as caught:
+        prepare(book.app, book.env)
+    assert "SyntaxError" in str(caught.value)
+
+
+def test_a_cell_without_end_is_named(book: Book) -> None:
+    book.app.config.nb_execution_timeout = 1
+    book.write_notebook("slow", "x = 1", "import time\ntime.sleep(60)")
+    with pytest.raises(ExtensionError, match="slow: cell 2 ran for more than 1 s"):
+        prepare(book.app, book.env)
+
+
+def test_a_kernel_that_dies_is_named(book: Book) -> None:
+    book.write_notebook("hungry", "import os", "os._exit(1)")
+    with pytest.raises(ExtensionError, match="hungry: the kernel died in cell 2"):
+        prepare(book.app, book.env)
+
+
 def test_a_bare_widget_is_refused(book: Book) -> None:
     book.write_notebook("first", "import ipywidgets\nipywidgets.IntSlider()")
     with pytest.raises(ExtensionError, match="first: cell 1 shows a live widget"):
@@ -153,9 +182,12 @@ def test_widget_state_is_not_kept(book: Book) -> None:
 
 
 def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
-    code = "%matplotlib inline\nimport a.b as c\ndef f():\n    from d.e import g\n!ls"
+    code = "%matplotlib inline\nimport a.b as c\ndef f():\n    from d.e import g\nhere = !ls"
     assert set(imported_modules(code)) == {"a.b", "d.e", "d.e.g"}
     (tmp_path / "d").mkdir()
     for name in ("__init__", "e", "unused"):
         (tmp_path / "d" / f"{name}.py").write_text("import d.e\n")
-    assert [path.name for path in source_files(code, tmp_path)] == ["__init__.py", "e.py"]
+    assert [path.name for path in source_files([code], tmp_path)] == ["__init__.py", "e.py"]
+    # Neither another language nor a mistake hides what the other cells import.
+    cells = ["%%bash\nfor x in 1; do echo $x; done", "def f(:", "import d.e"]
+    assert [path.name for path in source_files(cells, tmp_path)] == ["__init__.py", "e.py"]

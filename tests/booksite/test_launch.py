@@ -52,5 +52,7 @@ def test_options() -> None:
     assert known["launch_buttons"]["notebook_interface"] == "jupyterlab"
     assert "launch_buttons" not in theme_options("https://gitlab.com/owner/name", "main")
     unknown = theme_options(None, "main")
-    assert "repository_url" not in unknown and "launch_buttons" not in unknown
-    assert not unknown["use_repository_button"] and not unknown["use_source_button"]
+    assert "repository_url" not in unknown
+    assert "launch_buttons" not in unknown
+    assert not unknown["use_repository_button"]
+    assert not unknown["use_source_button"]
