@@ -69,7 +69,7 @@ def imported_modules(code: str) -> Iterator[str]:
 
 
 def source_files(codes: Iterable[str], src: Path) -> list[Path]:
-    """Return every file below ``src`` that some code needs, through all imports.
+    """Return every file below ``src`` that some code needs: modules, and the data beside them.
 
     Parameters
     ----------
@@ -89,7 +89,8 @@ def source_files(codes: Iterable[str], src: Path) -> list[Path]:
                     if path.is_file() and path not in found:
                         found.add(path)
                         waiting.append(path.read_text(encoding="utf-8"))
-    return sorted(found)
+    data = {path for folder in {path.parent for path in found} for path in folder.rglob("*.json")}
+    return sorted(found | data)
 
 
 def notebook_key(notebook: NotebookNode, root: Path) -> str:

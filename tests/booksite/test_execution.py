@@ -86,6 +86,8 @@ def test_runs_what_changed_and_nothing_else(book: Book) -> None:
     assert book.build() == (["second"], ["second"]), "its own module"
     book.write_module("shared", "value = 2\n")
     assert book.build() == (["first"], ["first"]), "a module that its module imports"
+    (book.root / "src" / "toy" / "cases.json").write_text("{}")
+    assert book.build() == (both, both), "data beside their modules"
     (book.root / "requirements.txt").write_text("numpy==2\n")
     assert book.build() == (both, both), "the lock"
 
