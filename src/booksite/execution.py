@@ -205,6 +205,7 @@ def _execute(job: Job, tail: Path, timeout: int) -> tuple[NotebookNode, float]:
         timeout=timeout,
         record_timing=False,
         store_widget_state=False,
+        extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it speaks over TCP
         on_cell_start=remember,
     )
     environment = {**os.environ, **_ONE_THREAD, PROGRESS: str(tail)}
