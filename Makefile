@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
   $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && echo $$p && break; done)
 
-.PHONY: help book test serve lab bench lint format lock vendor clean site browser
+.PHONY: help book test serve lab bench lint format lock vendor cases clean site browser
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -52,6 +52,9 @@ format: $(VENV)/.dev ## format the code and strip the notebooks
 vendor: $(VENV)/.dev ## renew the vendored KaTeX style and the font of the figures
 	$(BIN)/python -m booksite.vendor
 	$(BIN)/python -m livefigure.font
+
+cases: $(VENV)/.installed ## renew PyTorch's answers, by which the drills are graded
+	$(BIN)/python -m dlbook.drills.oracles
 
 clean: ## remove everything that these commands make
 	rm -rf $(VENV) _build .pytest_cache .hypothesis .mypy_cache .ruff_cache src/*.egg-info
@@ -106,12 +109,12 @@ $(VENV)/.dev: $(VENV)/.installed requirements-dev.txt
 	@touch $@
 
 lock: ## renew requirements.txt and requirements-dev.txt from pyproject.toml
-	@tmp=$$(mktemp -d) && trap 'rm -rf "$$tmp"' EXIT && set -e && \
-	$(PYTHON) -m venv "$$tmp/venv" && "$$tmp/venv/bin/pip" install --quiet uv && \
-	uv="$$tmp/venv/bin/uv pip compile $(LOCK_FLAGS)" && \
-	echo "-e ." | $$uv -o requirements.txt - > /dev/null && \
-	grep -v '^-e' requirements.txt > "$$tmp/constraints.txt" && \
-	$$uv --group pyproject.toml:dev -c "$$tmp/constraints.txt" -o requirements-dev.txt > /dev/null
+	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
+	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/pip" install --quiet uv; \
+	compile() { "$$tmp/venv/bin/uv" pip compile $(LOCK_FLAGS) "$$@" > /dev/null; }; \
+	echo "-e ." | compile -o requirements.txt -; \
+	grep -v '^-e' requirements.txt > "$$tmp/constraints.txt"; \
+	compile --group pyproject.toml:dev -c "$$tmp/constraints.txt" -o requirements-dev.txt
 
 LOCK_FLAGS := --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
   --no-emit-index-url --quiet --upgrade --exclude-newer $(LOCK_DATE) \

@@ -1,0 +1,28 @@
+"""Write the stored cases of all drills; run by ``make cases``."""
+
+from __future__ import annotations
+
+from dlbook.drills import storage
+from dlbook.drills.oracles import Oracle, optimizers
+from dlbook.drills.record import Case
+
+ORACLES: dict[str, Oracle] = {**optimizers.ORACLES}
+
+
+def cases(name: str) -> list[Case]:
+    """Return the cases of a drill, answered by torch."""
+    oracle = ORACLES[name]
+    return [Case(inputs, oracle.answer(**inputs), note) for note, inputs in oracle.inputs()]
+
+
+def main() -> None:
+    """Write one file for each drill."""
+    for name, oracle in ORACLES.items():
+        file = storage.path(name)
+        file.parent.mkdir(exist_ok=True)
+        storage.write(file, cases(name), oracle.source)
+        print(f"{file.name}: {len(cases(name))} cases, {file.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
