@@ -1,17 +1,21 @@
-"""The Sphinx side of this book's site: math, execution, links, policy, pages."""
+"""The Sphinx side of this book's site: math, execution, links, policy, pages, questions."""
 
 from __future__ import annotations
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from sphinx.application import Sphinx
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
+
+#: The parts, in the order in which they take hold.
+PARTS = ("questions.site", "katex", "execution", "launch", "pages")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register everything that the site needs."""
-    # Imported here, so that a notebook may import one module of this package without Sphinx.
-    from booksite import execution, katex, launch, pages
-
-    for module in (katex, execution, launch, pages):
-        module.setup(app)
+    # By name: a notebook that shows questions needs neither Sphinx nor the rest of this package,
+    # and is not run again when that changes.
+    for part in PARTS:
+        import_module(f"booksite.{part}").setup(app)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

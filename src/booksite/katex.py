@@ -14,12 +14,15 @@ from typing import Any, Final
 
 import quickjs
 import sphinxcontrib.katex
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 SCRIPT: Final = Path(sphinxcontrib.katex.__file__).with_name("katex.min.js")
 STATIC: Final = Path(__file__).parent / "static" / "katex"
+
+_PUNCTUATION: Final = (".", ",", ":", ";", "?", "!", ")")
 
 _RENDER: Final = """
 function render(latex, options) {
@@ -84,6 +87,29 @@ def _remember_page(app: Sphinx, doctree: Any, docname: str) -> None:
     _PageOf.docname = docname
 
 
+def _glue(app: Sphinx, doctree: Any, docname: str) -> None:
+    """Keep a formula and the punctuation after it on one line.
+
+    Browsers may break a line after any inline block, which is what KaTeX makes of a formula. One
+    of several blocks may have to break on a phone, so only those of one block are glued.
+    """
+    for math in list(doctree.findall(nodes.math)):
+        after = math.next_node(descend=False, siblings=True)
+        if not isinstance(after, nodes.Text) or not after.astext().startswith(_PUNCTUATION):
+            continue
+        try:
+            blocks = render(math.astext()).count('class="base"')
+        except ValueError:  # said with its page when the page is written
+            continue
+        if blocks == 1:
+            mark, rest = after.astext()[0], after.astext()[1:]
+            parent = math.parent
+            parent.replace(after, nodes.Text(rest))
+            parent.replace(
+                math, nodes.inline("", "", math.deepcopy(), nodes.Text(mark), classes=["glued"])
+            )
+
+
 def _ship_style(app: Sphinx, config: Config) -> None:
     """Serve our copy of KaTeX's style and fonts as ``_static/katex``."""
     # A new list: the old one may be Sphinx's default, which all builds of a process share.
@@ -95,3 +121,4 @@ def setup(app: Sphinx) -> None:
     sphinxcontrib.katex.render_latex = _render_latex
     app.connect("config-inited", _ship_style)
     app.connect("doctree-resolved", _remember_page)
+    app.connect("doctree-resolved", _glue)

@@ -88,6 +88,12 @@ def test_every_page_keeps_to_the_policy(site: Path) -> None:
             assert not re.match("(?:https?:)?//", address), (name, address)
 
 
+def test_a_formula_keeps_its_punctuation(site: Path) -> None:
+    (glued,) = re.findall(r'<span class="glued">.*?</p>', pages(site)["notebooks/01_first.html"])
+    assert 'class="katex"' in glued
+    assert glued.endswith("</span>.</span></p>")
+
+
 def test_links_launch_this_repository_and_this_notebook(site: Path) -> None:
     written = pages(site)
     (link,) = re.findall(r'href="([^"]*mybinder[^"]*)"', written["notebooks/01_first.html"])

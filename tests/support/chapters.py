@@ -1,0 +1,77 @@
+"""The live figures of a chapter, made by the notebook's own cells, without a kernel."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import nbformat
+
+from livefigure import LiveFigure
+from support.book import ROOT
+from support.cells import code_cells
+
+#: What a cell imports that asks questions or grades drills: no figure needs it.
+_EXERCISE = re.compile(r"^\s*(?:from|import)\s+(?:booksite|dlbook\.(?:drills|questions))\b", re.M)
+
+
+def namespace_with(notebook: str, name: str) -> dict[str, Any]:
+    """Run a notebook's NumPy and figure cells, in order, until a name exists.
+
+    Cells that import torch, ask questions or grade drills are left out, and with them every
+    cell that uses what they would have made.
+
+    Parameters
+    ----------
+    notebook : str
+        A file in ``notebooks/``, such as ``01_optimizers.ipynb``.
+    name : str
+        The name to wait for.
+
+    Raises
+    ------
+    AssertionError
+        If no cell makes it.
+    """
+    path = ROOT / "notebooks" / notebook
+    read: Any = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    names: dict[str, Any] = {}
+    missing: set[str] = set()
+    for code in code_cells(path):
+        cell = read.cells[code.number - 1]
+        if "torch" in code.imports or _EXERCISE.search(cell.source) or code.uses & missing:
+            missing |= code.binds - set(names)
+            continue
+        exec(compile(cell.source, f"{path.name}, cell {code.number}", "exec"), names)
+        missing -= set(names)
+        if name in names:
+            return names
+    raise AssertionError(f"no cell of {path.name} makes {name}")
+
+
+def figure_in(namespace: dict[str, Any], name: str) -> LiveFigure:
+    """Return a live figure of a namespace by its name."""
+    figure = namespace[name]
+    assert isinstance(figure, LiveFigure)
+    assert figure.name == name
+    return figure
+
+
+class Defaults:
+    """Moves a figure to its defaults, but for the values that are given.
+
+    Parameters
+    ----------
+    figure : LiveFigure
+        In the state in which it was made.
+    """
+
+    def __init__(self, figure: LiveFigure) -> None:
+        self._figure = figure
+        self._start = {name: widget.value for name, widget in figure.controls.items()}
+
+    def caption(self, **values: Any) -> str:
+        """Return the caption there."""
+        for name, value in (self._start | values).items():
+            self._figure.controls[name].value = value
+        return self._figure.caption
