@@ -21,7 +21,11 @@ class LiveFigure {
     this.form.addEventListener("reset", () => setTimeout(() => this.update(true)));
     this.form.addEventListener("click", (event) => event.target.dataset.play && this.play(event.target));
     drag(this.picture.svg, (positions) => this.move(positions));
-    const observer = new ResizeObserver(() => reflow(this.picture.svg));
+    const observer = new ResizeObserver(() => {
+      reflow(this.picture.svg);
+      // On a phone the controls stay in view while one scrolls, unless they would fill it.
+      this.form.toggleAttribute("data-sticky", this.form.offsetHeight < 0.4 * innerHeight);
+    });
     observer.observe(root);
     new IntersectionObserver((entries, self) => {
       if (entries.some((entry) => entry.isIntersecting)) self.disconnect(), this.load();
