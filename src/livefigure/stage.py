@@ -98,7 +98,8 @@ class Stage:
         layers: dict[int, list[Fragment]] = {}
         for slot, artist in self._walk(self.fig):
             if slot in self._layers:
-                layers.setdefault(slot, []).append(self._fragment(slot, artist, len(layers)))
+                parts = layers.setdefault(slot, [])
+                parts.append(self._fragment(slot, artist, 1 + len(parts)))
             else:
                 fragments[slot] = self._fragment(slot, artist)
         for slot, parts in layers.items():

@@ -218,3 +218,12 @@ def test_no_other_global_name(page: Page) -> None:
         }"""
     )
     assert [name for name in added if not name.isdigit()] == ["livefigure"]
+
+
+@pytest.mark.parametrize(("height", "position"), [(600, "static"), (2000, "sticky")])
+def test_controls_stay_in_view_only_where_they_leave_room(
+    new_page: NewPage, folder: Path, height: int, position: str
+) -> None:
+    page = open_page(new_page(viewport={"width": 360, "height": height}), folder)
+    expect(page.locator("figure")).to_have_attribute("data-state", "live")
+    expect(page.locator("form")).to_have_css("position", position)

@@ -295,3 +295,15 @@ def test_panels_cover_their_axes_and_share_with_color_bars() -> None:
         box = axes.get_window_extent()
         assert x <= box.x0 and x + width >= box.x1 and width < stage.size[0] * 0.7
         assert y <= stage.size[1] - box.y1 and height >= box.height
+
+
+def test_artists_made_later_have_ids_of_their_own() -> None:
+    """Two marked lines in one layer: an id used twice would show one marker on both."""
+    fig, ax = simple()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    stage = Stage(fig, "f")
+    stage.freeze()
+    ax.plot([0, 1], [0, 1], "o", color=style.BLUE)
+    ax.plot([0, 1], [1, 0], "s", color=style.GREEN)
+    ids = re.findall(r'<marker id="([^"]+)"', texts(stage))
+    assert len(ids) == len(set(ids))
