@@ -57,6 +57,7 @@ def test_drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drill = names["SOFTPLUS"]
     stored = [Case({"x": np.array([0.0, 1000.0])}, np.array([np.log(2), 1000.0]), "large")]
     storage.write(drill.cases, stored, "by hand")
+    registry.all_drills()
     monkeypatch.setitem(registry._BY_NAME, "softplus", drill)
     assert grade("softplus", drill.reference).passed
     (words,) = drill.wrong

@@ -2,7 +2,8 @@
 
 jupyter-cache knows a notebook by its code cells alone, and Sphinx does not read an unchanged
 notebook again. Both are blind to an edit in ``src/``. So each notebook gets a key over its
-cells, the lock, and every module below ``src/`` that it imports, directly or not.
+cells, the lock, every module below ``src/`` that it imports, directly or not, and every module
+of its own name: ``02_topic.ipynb`` depends on each ``topic.py`` there is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -93,14 +95,25 @@ def source_files(codes: Iterable[str], src: Path) -> list[Path]:
     return sorted(found | data)
 
 
-def notebook_key(notebook: NotebookNode, root: Path) -> str:
+def own_modules(stem: str, src: Path) -> list[Path]:
+    """Return the modules that bear a notebook's name, less its number.
+
+    A package may find them by their name alone, which no import statement shows.
+    """
+    return sorted(src.rglob(re.sub(r"^\d+_", "", stem) + ".py"))
+
+
+def notebook_key(path: Path, notebook: NotebookNode, root: Path) -> str:
     """Return a digest of all that a notebook's outputs depend on."""
     cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     digest = hashlib.sha256(json.dumps([platform.python_version(), cells]).encode())
     src = root / "src"
-    for path in [root / "requirements.txt", *source_files(cells, src)]:
-        if path.is_file():
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    own = own_modules(path.stem, src)
+    codes = [*cells, *(module.read_text(encoding="utf-8") for module in own)]
+    needed = sorted({*own, *source_files(codes, src)})
+    for file in [root / "requirements.txt", *needed]:
+        if file.is_file():
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 
 
@@ -118,7 +131,7 @@ def prepare(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
         if path.suffix != ".ipynb":
             continue
         notebook = nbformat.read(path, 4)
-        current[docname] = notebook_key(notebook, Path(app.srcdir))
+        current[docname] = notebook_key(path, notebook, Path(app.srcdir))
         if keys.get(docname) != current[docname] or not _is_cached(cache, notebook):
             jobs.append(Job(docname, path, current[docname]))
     keys = {docname: key for docname, key in keys.items() if docname in current}

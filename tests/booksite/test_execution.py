@@ -96,6 +96,17 @@ def test_runs_what_changed_and_nothing_else(book: Book) -> None:
     assert len(get_cache(book.root / "cache").list_cache_records()) == 1, "outputs of a page gone"
 
 
+def test_a_module_of_its_name_counts_though_nothing_imports_it(book: Book) -> None:
+    book.counting_notebook("02_delta", "import toy")
+    book.counting_notebook("03_gamma", "import toy")
+    book.write_module("delta", "from toy import beta\n")
+    book.build()
+    book.write_module("delta", "from toy import beta  # changed\n")
+    assert book.build() == (["02_delta"], ["02_delta"])
+    book.write_module("beta", "value = 3\n")
+    assert book.build() == (["02_delta"], ["02_delta"]), "what it imports"
+
+
 def test_a_new_environment_reads_again_and_runs_nothing(book: Book) -> None:
     book.counting_notebook("first", "from toy import alpha")
     book.build()

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from dlbook.drills import storage
-from dlbook.drills.oracles import Oracle, optimizers
+import importlib
+import pkgutil
+
+from dlbook.drills import oracles, storage
+from dlbook.drills.oracles import Oracle
 from dlbook.drills.record import Case
 
-ORACLES: dict[str, Oracle] = {**optimizers.ORACLES}
+_CHAPTERS = sorted(
+    entry.name for entry in pkgutil.iter_modules(oracles.__path__) if entry.name != "__main__"
+)
+ORACLES: dict[str, Oracle] = {
+    name: oracle
+    for chapter in _CHAPTERS
+    for name, oracle in importlib.import_module(f"{oracles.__name__}.{chapter}").ORACLES.items()
+}
 
 
 def cases(name: str) -> list[Case]:
