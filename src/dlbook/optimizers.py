@@ -24,9 +24,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[np.floating[Any]]
+from dlbook import checks
+from dlbook.checks import Array
 
 #: ``step(theta, grad, state) -> (theta, state)``, where the first state is ``None``.
 Step = Callable[[Array, Array, Any], tuple[Array, Any]]
@@ -110,10 +111,10 @@ def sgd_step(
     ----------
     PyTorch, ``torch.optim.SGD``. Polyak 1964; Nesterov 1983; Sutskever et al. 2013, ICML.
     """
-    lr, dampening, weight_decay = _nonnegative(
+    lr, dampening, weight_decay = checks.nonnegative(
         lr=lr, dampening=dampening, weight_decay=weight_decay
     )
-    (momentum,) = _fractions(momentum=momentum)
+    (momentum,) = checks.fractions(momentum=momentum)
     if nesterov and (momentum == 0 or dampening != 0):
         raise ValueError(
             "nesterov requires momentum > 0 and dampening = 0, "
@@ -165,7 +166,7 @@ def adagrad_step(
     ----------
     Duchi et al. 2011, JMLR 12. PyTorch, ``torch.optim.Adagrad``.
     """
-    lr, eps = _nonnegative(lr=lr, eps=eps)
+    lr, eps = checks.nonnegative(lr=lr, eps=eps)
     theta, grad = _arrays(theta, grad, sum_sq=sum_sq)
 
     sum_sq = grad * grad if sum_sq is None else sum_sq + grad * grad
@@ -226,8 +227,8 @@ def rmsprop_step(
     ----------
     Tieleman & Hinton 2012, lecture 6e. PyTorch, ``torch.optim.RMSprop``.
     """
-    lr, eps = _nonnegative(lr=lr, eps=eps)
-    alpha, momentum = _fractions(alpha=alpha, momentum=momentum)
+    lr, eps = checks.nonnegative(lr=lr, eps=eps)
+    alpha, momentum = checks.fractions(alpha=alpha, momentum=momentum)
     theta, grad = _arrays(theta, grad, **({} if state is None else state._asdict()))
     if state is None:
         state = RMSPropState(*(np.zeros_like(theta) for _ in range(3)))
@@ -306,8 +307,8 @@ def adam_step(
     Kingma & Ba 2015, arXiv 1412.6980. Loshchilov & Hutter 2019, arXiv 1711.05101. Reddi, Kale,
     Kumar 2018, arXiv 1904.09237. PyTorch, ``torch.optim.Adam`` and ``torch.optim.AdamW``.
     """
-    lr, eps, weight_decay = _nonnegative(lr=lr, eps=eps, weight_decay=weight_decay)
-    beta1, beta2 = _fractions(beta1=beta1, beta2=beta2)
+    lr, eps, weight_decay = checks.nonnegative(lr=lr, eps=eps, weight_decay=weight_decay)
+    beta1, beta2 = checks.fractions(beta1=beta1, beta2=beta2)
     averages = {} if state is None else state._asdict()
     step = averages.pop("step", 0) + 1
     theta, grad = _arrays(theta, grad, **averages)
@@ -358,7 +359,7 @@ def adam_step_bound(beta1: float, beta2: float) -> tuple[float, float]:
     ----------
     Kingma & Ba 2015, arXiv 1412.6980, section 2.1, for the paper's bound.
     """
-    beta1, beta2 = _fractions(beta1=beta1, beta2=beta2)
+    beta1, beta2 = checks.fractions(beta1=beta1, beta2=beta2)
     if beta1 > 0 and beta1**2 >= beta2:
         raise ValueError(
             f"beta1**2 = {beta1**2:.12g} must be below beta2 = {beta2:.12g}: the step is unbounded"
@@ -559,7 +560,7 @@ def trajectory(
     TypeError
         If ``theta0`` is not of floating dtype, or ``n_steps`` is no integer.
     """
-    theta = _floating("theta0", theta0)
+    theta = checks.floating("theta0", theta0)
     if theta.ndim != 1 or not np.isfinite(theta).all():
         raise ValueError(f"theta0 must be finite with shape (D,), got {theta} of {theta.shape}")
     if operator.index(n_steps) < 0:
@@ -579,35 +580,11 @@ def trajectory(
     return np.array(points)
 
 
-def _nonnegative(**values: float) -> list[float]:
-    """Return the values as Python floats, so that they do not widen an array's dtype."""
-    for name, value in values.items():
-        if not value >= 0:
-            raise ValueError(f"{name} must be >= 0, got {value}")
-        if value == math.inf:
-            raise ValueError(f"{name} must be finite, got {value}")
-    return [float(value) for value in values.values()]
-
-
-def _fractions(**values: float) -> list[float]:
-    for name, value in values.items():
-        if not 0 <= value < 1:
-            raise ValueError(f"{name} must be in [0, 1), got {value}")
-    return [float(value) for value in values.values()]
-
-
-def _floating(name: str, value: ArrayLike) -> Array:
-    array = np.asarray(value)
-    if array.dtype.kind != "f":
-        raise TypeError(f"{name} has dtype {array.dtype}: use a floating dtype such as float64")
-    return array
-
-
 def _arrays(theta: ArrayLike, grad: ArrayLike, **state: Array | None) -> tuple[Array, Array]:
     """Return parameters and gradient as arrays, after checking them and the state."""
-    x, g = _floating("theta", theta), _floating("grad", grad)
+    x, g = checks.floating("theta", theta), checks.floating("grad", grad)
     given = {"theta": x, "grad": g} | {
-        name: _floating(name, array) for name, array in state.items() if array is not None
+        name: checks.floating(name, array) for name, array in state.items() if array is not None
     }
     for name, array in given.items():
         if array.shape != x.shape:
@@ -627,26 +604,20 @@ def _broadcast(**values: ArrayLike) -> tuple[Array, ...]:
         shapes = ", ".join(f"{n} {a.shape}" for n, a in zip(values, arrays, strict=True))
         raise ValueError(f"these shapes do not broadcast: {shapes}") from None
     for name, array in zip(values, arrays, strict=True):
-        _demand(name, array, np.isfinite(array), "finite")
+        checks.demand(name, array, np.isfinite(array), "finite")
     return tuple(shaped)
 
 
 def _all_nonnegative(**arrays: Array) -> None:
     for name, array in arrays.items():
-        _demand(name, array, array >= 0, ">= 0")
+        checks.demand(name, array, array >= 0, ">= 0")
 
 
 def _all_positive(**arrays: Array) -> None:
     for name, array in arrays.items():
-        _demand(name, array, array > 0, "> 0")
+        checks.demand(name, array, array > 0, "> 0")
 
 
 def _all_fractions(**arrays: Array) -> None:
     for name, array in arrays.items():
-        _demand(name, array, (array >= 0) & (array < 1), "in [0, 1)")
-
-
-def _demand(name: str, array: Array, holds: NDArray[np.bool_], what: str) -> None:
-    """Refuse an array by the first value that breaks a rule."""
-    if not holds.all():
-        raise ValueError(f"{name} must be {what}, got {array[~holds].flat[0]}")
+        checks.demand(name, array, (array >= 0) & (array < 1), "in [0, 1)")

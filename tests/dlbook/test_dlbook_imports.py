@@ -72,6 +72,10 @@ def test_the_package_imports_nothing() -> None:
     assert imported(ROOT / "__init__.py") == set()
 
 
-def test_the_reference_functions_need_numpy_only() -> None:
-    outside = {name.partition(".")[0] for name in imported(ROOT / "optimizers.py")}
-    assert outside - set(sys.stdlib_module_names) == {"numpy"}
+@pytest.mark.parametrize("name", ["checks", "optimizers", "overfitting"])
+def test_the_reference_functions_need_numpy_only(name: str) -> None:
+    modules = imported(ROOT / f"{name}.py")
+    outside = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+    assert outside - {"dlbook"} == {"numpy"}
+    ours = {module for module in modules if module.startswith("dlbook")}
+    assert ours <= {"dlbook.checks", "dlbook.checks.Array"}
