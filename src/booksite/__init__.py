@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 #: The parts, in the order in which they take hold.
-PARTS = ("questions.site", "katex", "execution", "launch", "pages")
+PARTS = ("questions.site", "katex", "execution", "launch", "pages", "weight")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:

@@ -1,0 +1,191 @@
+"""What is cut from a site, and what has to stay."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fontTools.ttLib import TTFont
+from PIL import Image
+
+from booksite import weight
+from livefigure import assets
+
+PAGE = '<!doctype html><html><head></head><body class="page" id="top"></body></html>'
+USED = weight.used_names([PAGE], ["x.classList.add('open'); name = 'bs-tip' + '-' + side"])
+
+
+@pytest.mark.parametrize(
+    ("rule", "kept"),
+    [
+        (".page{color:red}", ".page{color:red}"),
+        ("body #top{color:red}", "body #top{color:red}"),
+        (".absent{color:red}", ""),
+        ("#absent{color:red}", ""),
+        (".page .absent,.page b{color:red}", ".page b{color:red}"),
+        (".open{color:red}", ".open{color:red}"),  # a script sets it
+        (".bs-tip-left{color:red}", ".bs-tip-left{color:red}"),  # a script composes it
+        (".bs-other-left{color:red}", ""),
+        (".page:not(.absent){color:red}", ".page:not(.absent){color:red}"),
+        (".page:is(.absent,a){color:red}", ".page:is(.absent,a){color:red}"),
+        (
+            '[data-theme="dark"] a[href*=".absent"]{color:red}',
+            '[data-theme="dark"] a[href*=".absent"]{color:red}',
+        ),
+        ("@media print{.absent{color:red}}", ""),
+        ("@media print{.absent{color:red}.page{top:0}}", "@media print{.page{top:0}}"),
+        ("@import url(a.css);", "@import url(a.css);"),
+        (":root{--unread:1}", ""),
+        (
+            ":root{--unread:var(--other);--other:1}.page{top:var( --read )}:root{--read:2}",
+            ".page{top:var( --read )}\n:root{--read:2}",
+        ),
+        ("@keyframes spin{to{top:0}}", ""),
+        (
+            "@keyframes spin{to{top:0}}.page{animation:spin 1s}",
+            "@keyframes spin{to{top:0}}\n.page{animation:spin 1s}",
+        ),
+        (
+            '@font-face{src:url(a.woff2) format("woff2"),url(a.ttf) format("truetype")}',
+            '@font-face{src:url(a.woff2) format("woff2")}',
+        ),
+        ("@font-face{src:url(fa-brands-400.woff2)}", ""),
+    ],
+)
+def test_rules(rule: str, kept: str) -> None:
+    (trimmed,) = weight.trim_styles({"a.css": rule}, USED).values()
+    assert trimmed == kept
+    assert weight.trim_styles({"a.css": trimmed}, USED) == {"a.css": trimmed}
+
+
+def test_a_property_that_another_sheet_reads_stays() -> None:
+    sheets = {"a.css": ":root{--a:1;--b:2;--c:3}", "b.css": "p{top:var(--a)}"}
+    used = weight.used_names([], ["style.setProperty('--c', 1)"])
+    trimmed = weight.trim_styles(sheets, used)["a.css"]
+    assert "--a" in trimmed
+    assert "--b" not in trimmed
+    assert "--c" in trimmed
+
+
+def characters(font: bytes) -> set[int]:
+    return set(TTFont(io.BytesIO(font)).getBestCmap())
+
+
+def test_a_font_keeps_what_is_asked_for() -> None:
+    whole = assets.font().read_bytes()
+    cut = weight.trim_font(whole, {ord("a"), ord("−"), 0xF0C9})
+    assert characters(cut) == {ord("a"), ord("−")}
+    assert cut[:4] == b"wOF2"
+    assert weight.trim_font(whole, {ord("a"), ord("−")}) == cut, "the same bytes again"
+    advance = [TTFont(io.BytesIO(font))["hmtx"] for font in (whole, cut)]
+    names = [TTFont(io.BytesIO(font)).getBestCmap()[ord("a")] for font in (whole, cut)]
+    assert advance[0][names[0]] == advance[1][names[1]]
+
+
+def test_icons_are_found_as_codes_and_as_signs() -> None:
+    assert weight.icon_codes(['a{content:"\\f0c9"}', 'b{content:"\uf185"}c{top:"x"}']) == {
+        0xF0C9,
+        0xF185,
+    }
+
+
+STYLE = """A .highlight{background: #fff; color: #111}
+A .highlight .n{color: #111}
+A .highlight .k{color: #222}
+A .highlight .b{color: #111; font-weight: bold}
+A .highlight .d{color: #111}
+B .highlight{background: #000; color: #eee}
+B .highlight .n{color: #eee}
+B .highlight .k{color: #eee}
+B .highlight .b{color: #eee}
+B .highlight .d{color: #ddd}
+"""
+
+
+def test_spans_that_change_nothing_go() -> None:
+    assert weight.plain_classes(STYLE) == {"n"}
+    code = '<span class="n">x</span> <span class="k">if</span>'
+    page = f'{code}<div class="highlight"><pre>{code}</pre></div>{code}'
+    assert weight.plain_code(page, {"n"}) == page.replace(
+        f"<pre>{code}", '<pre>x <span class="k">if</span>'
+    )
+    assert weight.plain_code(page, set()) == page
+
+
+def png(pixels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("opaque", [True, False])
+def test_a_picture_of_few_colors_keeps_them(opaque: bool) -> None:
+    pixels = np.full((80, 90, 4), 255, dtype=np.uint8)
+    pixels[20:60, ::3] = [200, 30, 0, 255]
+    pixels[70:] = [0, 0, 0, 255 if opaque else 0]
+    given = png(pixels)
+    small = weight.trim_picture(given)
+    assert small == given or len(small) < len(given)
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(small)).convert("RGBA")), pixels)
+
+
+def test_a_picture_of_many_colors_stays_close() -> None:
+    y, x = np.mgrid[:120, :120]
+    pixels = np.stack([2 * x, 2 * y, x + y], axis=-1).astype(np.uint8)
+    given = png(pixels)
+    small = weight.trim_picture(given)
+    assert weight.trim_picture(small) == small
+    difference = np.abs(
+        np.asarray(Image.open(io.BytesIO(small)).convert("RGB")) - pixels.astype(int)
+    )
+    assert difference.mean() < 8
+
+
+def site(root: Path) -> Path:
+    (root / "_static" / "locales" / "de").mkdir(parents=True)
+    (root / "_static" / "locales" / "de" / "a.po").write_text("x")
+    (root / "_static" / "a.css").write_text(".page{top:0}.absent{top:0}")
+    (root / "_static" / "a.js").write_text("1;")
+    (root / "_static" / "a.js.map").write_text("{}")
+    (root / "_static" / "font.woff2").write_bytes(assets.font().read_bytes())
+    (root / "sub").mkdir()
+    links = '<link href="{0}_static/a.css?v=old" /><script src="{0}_static/a.js"></script>'
+    for name, way in (("index.html", ""), ("sub/page.html", "../")):
+        (root / name).write_text(PAGE.replace("<head>", "<head>" + links.format(way)))
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_a_site_is_cut_once(tmp_path: Path) -> None:
+    root = site(tmp_path)
+    weight.trim_site(root)
+    after = contents(root)
+    assert "_static/locales/de/a.po" not in after
+    assert "_static/a.js.map" not in after
+    assert after["_static/a.css"] == b".page{top:0}"
+    kept = characters(after["_static/font.woff2"])
+    assert {ord(sign) for sign in "page"} <= kept
+    assert ord("α") not in kept
+    weight.trim_site(root)
+    assert contents(root) == after
+
+
+def test_links_name_the_content(tmp_path: Path) -> None:
+    root = site(tmp_path)
+    weight.trim_site(root)
+    first = (root / "sub" / "page.html").read_text()
+    assert "?v=old" not in first
+    (root / "_static" / "a.css").write_text(".page{top:1px}")
+    weight.trim_site(root)
+    second = (root / "sub" / "page.html").read_text()
+    assert first != second
+    assert weight.stamp_links('<a href="x.css">', lambda link: None) == '<a href="x.css">'
