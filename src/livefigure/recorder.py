@@ -65,10 +65,13 @@ class Recorder(RendererBase):
         self._elements, self._ints, self._slot, self._marks = [], [], slot, 0
         self._line = None
 
-    def finish(self) -> Fragment:
-        """Return what was drawn since :meth:`start`."""
+    def finish(self, *, crisp: bool = False) -> Fragment:
+        """Return what was drawn since :meth:`start`; *crisp* leaves no gap between cells."""
         if not self._elements:
             return EMPTY
+        if crisp:
+            edges: Attributes = [("shape-rendering", "crispEdges")]
+            self._elements = [_element("g", edges, content=f"[{','.join(self._elements)}]")]
         return Fragment(f"[{','.join(self._elements)}]", tuple(self._ints))
 
     # --- matplotlib's interface ---

@@ -6,6 +6,8 @@ states can be compared slot by slot: what never differs is static.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from operator import attrgetter
@@ -15,6 +17,7 @@ import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
@@ -51,8 +54,8 @@ class Stage:
     Parameters
     ----------
     fig : matplotlib.figure.Figure
-        Artists that exist now get a slot each; those made later share one slot of
-        their axes, its *layer*.
+        Artists that exist now get a slot each; those made later share the *layers* of
+        their axes, one above the artists of each z-order.
     prefix : str
         Put before every id.
     """
@@ -68,7 +71,8 @@ class Stage:
         self.recorder = Recorder(width, height, prefix, self.tables)
         self.slots: list[Slot] = []
         self._slot_of: dict[Artist, int] = {}
-        self._layer_of: dict[Axes | SubFigure | Figure, int] = {}
+        self._layers_of: dict[Any, list[tuple[float, int]]] = {}
+        self._layers: set[int] = set()
         self._axis_memo: dict[Axis, tuple[Any, Fragment]] = {}
         self._text_memo: dict[Text, tuple[Any, Fragment]] = {}
         self._title_memo: dict[Axes, Any] = {}
@@ -127,16 +131,10 @@ class Stage:
 
     # --- slots ---
 
-    @property
-    def _layers(self) -> set[int]:
-        return set(self._layer_of.values())
-
     def _enroll(self, parent: Figure | SubFigure) -> None:
         """Give every artist below a figure its slot, in drawing order."""
         self._add(parent.patch)
-        for child in sorted(parent.get_children(), key=attrgetter("zorder")):
-            if child is parent.patch:
-                continue
+        for child in self._layered(parent):
             if isinstance(child, SubFigure):
                 self._enroll(child)
             elif isinstance(child, Axes):
@@ -145,7 +143,6 @@ class Stage:
             else:
                 self._start_panel(child)
                 self._add(child)
-        self._add_layer(parent)
 
     def _start_panel(self, artist: Artist) -> None:
         """Begin a panel; a color bar and a twin share the panel of their axes."""
@@ -166,21 +163,28 @@ class Stage:
             self._add(axes)
             return
         self._add(axes.patch)
-        for child in sorted(axes.get_children(), key=attrgetter("zorder")):
-            if child is axes.patch:
-                continue
+        for child in self._layered(axes):
             if isinstance(child, Axes):
                 self._enroll_axes(child)
             else:
                 self._add(child)
-        self._add_layer(axes)
 
     def _add(self, artist: Artist) -> None:
         self._slot_of[artist] = len(self.slots)
         self.slots.append(Slot(self._panel, type(artist).__name__))
 
-    def _add_layer(self, parent: Axes | SubFigure | Figure) -> None:
-        self._layer_of[parent] = len(self.slots)
+    def _layered(self, parent: Any) -> Iterator[Any]:
+        """Yield children in drawing order; above those of each z-order add a layer."""
+        children = [child for child in parent.get_children() if child is not parent.patch]
+        self._add_layer(parent, -math.inf)
+        ordered = sorted(children, key=attrgetter("zorder"))
+        for zorder, level in itertools.groupby(ordered, key=attrgetter("zorder")):
+            yield from level
+            self._add_layer(parent, zorder)
+
+    def _add_layer(self, parent: Any, zorder: float) -> None:
+        self._layers_of.setdefault(parent, []).append((zorder, len(self.slots)))
+        self._layers.add(len(self.slots))
         self.slots.append(Slot(self._panel, "Layer"))
 
     # --- drawing ---
@@ -236,7 +240,10 @@ class Stage:
         )
 
     def _slot(self, parent: Axes | SubFigure | Figure, artist: Artist) -> int:
-        return self._slot_of.get(artist, self._layer_of[parent])
+        found = self._slot_of.get(artist)
+        if found is not None:
+            return found
+        return max(slot for zorder, slot in self._layers_of[parent] if zorder <= artist.zorder)
 
     def _fragment(self, slot: int, artist: Artist, part: int = 0) -> Fragment:
         if not artist.get_visible():
@@ -258,7 +265,8 @@ class Stage:
             self._image(artist)
         else:
             artist.draw(self.recorder)
-        return self.recorder.finish()
+        # Color bars ask for pixels, as their many thin cells would show gaps.
+        return self.recorder.finish(crisp=isinstance(artist, QuadMesh) and artist.get_rasterized())
 
     def _axis(self, slot: int, axis: Axis) -> Fragment:
         """Draw an axis, or repeat its last drawing where nothing of it has changed."""

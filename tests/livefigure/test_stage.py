@@ -75,6 +75,8 @@ def test_slot_by_slot_is_the_whole_figure(monkeypatch: pytest.MonkeyPatch) -> No
     in_one = render(whole.finish(), whole.tables)
 
     def plain(text: str) -> str:
+        # Only the stage draws color bars with crisp edges.
+        text = re.sub(r'<g shape-rendering="crispEdges">(<g clip.*?</g>)</g>', r"\1", text)
         return re.sub(r"f-(clip)?[\d-]+", "id", text)
 
     assert plain(by_slot) == plain(in_one)
