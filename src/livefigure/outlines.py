@@ -21,8 +21,8 @@ _CURVES = (Path.CURVE3, Path.CURVE4)
 
 
 def tenths(value: float) -> int:
-    """Return a coordinate in tenths of a pixel."""
-    return round(float(value) * 10)
+    """Return a coordinate in tenths of a pixel, at most ``FAR`` pixels from the corner."""
+    return round(min(max(float(value), -FAR), FAR) * 10)
 
 
 class Outlines:

@@ -20,7 +20,7 @@ from matplotlib.axis import Axis
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.image import AxesImage
+from matplotlib.image import AxesImage, _ImageBase
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
@@ -100,7 +100,14 @@ class Stage:
         """Return the fragments of the present state, one for each slot."""
         fragments = [EMPTY] * len(self.slots)
         layers: dict[int, list[Fragment]] = {}
+        last = -1
         for slot, artist in self._walk(self.fig):
+            if slot not in self._layers:
+                if slot < last:
+                    raise UnsupportedArtist(
+                        f"cannot draw {artist!r}: its z-order has changed; keep it in all states"
+                    )
+                last = slot
             if slot in self._layers:
                 parts = layers.setdefault(slot, [])
                 parts.append(self._fragment(slot, artist, 1 + len(parts)))
@@ -248,8 +255,7 @@ class Stage:
     def _fragment(self, slot: int, artist: Artist, part: int = 0) -> Fragment:
         if not artist.get_visible():
             return EMPTY
-        if artist.get_path_effects():
-            raise UnsupportedArtist(_complaint(artist, "path effects: leave them off"))
+        _refuse(artist)
         try:
             if isinstance(artist, Axis):
                 return self._axis(slot, artist)
@@ -326,6 +332,18 @@ def _joined(parts: list[Fragment]) -> Fragment:
 def _complaint(artist: Artist, what: str) -> str:
     text = str(what)
     return text if text.startswith("cannot draw") else f"cannot draw {artist!r}: it uses {text}"
+
+
+def _refuse(artist: Any) -> None:
+    """Raise UnsupportedArtist, by name, for what would be drawn wrong without a word."""
+    if artist.get_path_effects():
+        raise UnsupportedArtist(_complaint(artist, "path effects: leave them off"))
+    if hasattr(artist, "get_hatch") and artist.get_hatch():
+        raise UnsupportedArtist(_complaint(artist, "a hatch: use a plain fill"))
+    if artist.get_rasterized() and not isinstance(artist, QuadMesh):
+        raise UnsupportedArtist(_complaint(artist, "rasterized=True: leave it off"))
+    if isinstance(artist, _ImageBase) and type(artist) is not AxesImage:
+        raise UnsupportedArtist(_complaint(artist, "pixels of its own: use imshow"))
 
 
 def _axis_key(axis: Axis) -> Any:

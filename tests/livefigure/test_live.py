@@ -212,6 +212,10 @@ def test_history_is_found(kind: str) -> None:
         (lambda ax: ax.imshow(np.eye(40)), "AxesImage.*40 × 40 cells: at most 1024"),
         (lambda ax: ax.text(0, 0, "x", usetex=True), "Text.*usetex=True"),
         (lambda ax: ax.plot([0, 1], sketch_params=(1, 1, 1)), "Line2D.*sketch"),
+        (lambda ax: ax.fill_between([0, 1], [0, 1], hatch="/"), "FillBetween.*a hatch"),
+        (lambda ax: ax.pcolormesh(np.eye(3), hatch="/"), "QuadMesh.*a hatch"),
+        (lambda ax: ax.plot([0, 1], rasterized=True), "Line2D.*rasterized=True"),
+        (lambda ax: ax.figure.figimage(np.eye(3)), "FigureImage.*use imshow"),
     ],
 )  # fmt: skip
 def test_artists_without_a_rule_are_named(draw: Callable[[Any], Any], message: str) -> None:
@@ -223,6 +227,29 @@ def test_artists_without_a_rule_are_named(draw: Callable[[Any], Any], message: s
         @live(fig, a=(0, 2))
         def still(a: int) -> None:
             line.set_ydata([0, a])
+
+
+def test_a_changing_z_order_is_named() -> None:
+    fig, ax = plt.subplots()
+    (line,) = ax.plot([0, 1])
+    ax.plot([1, 0])
+
+    with pytest.raises(UnsupportedArtist, match=r"cannot draw .*Line2D.*its z-order has changed"):
+
+        @live(fig, a=(0, 2))
+        def climbing(a: int) -> None:
+            line.set_zorder(2 + a)
+
+
+def test_a_text_far_outside_is_stored() -> None:
+    fig, ax = plt.subplots(layout="none")
+    text = ax.text(0, 0, "away")
+
+    @live(fig, a=(0, 2))
+    def away(a: int) -> None:
+        text.set_position((10.0 ** (20 * a), 0))
+
+    assert away.bake()["states"] == 3
 
 
 def test_path_effects_are_named() -> None:
