@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -84,6 +87,35 @@ def test_two_bakes_are_the_same_bytes() -> None:
     figure = wave()
     figure.controls["height"].value = 1.5
     assert figure.bake() == wave().bake(), "a bake depends on what was shown before"
+
+
+def test_hash_seeds_do_not_change_the_bytes() -> None:
+    code = """
+import matplotlib; matplotlib.use("agg")
+import matplotlib.pyplot as plt
+from livefigure import live
+fig, ax = plt.subplots()
+dots = ax.scatter([0, 1, 2], [0, 1, 2], label="dots")
+text = ax.legend().get_texts()[0]
+@live(fig, a=(0, 2), b=["x", "y"])
+def several(a, b):
+    dots.set_array([a, 1, 2])
+    text.set_text(b)
+    ax.set_xlim(-a, 3)
+    return f"{a} {b}"
+print(several.bake())
+"""
+    written = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(written) == 1
+    assert len(written.pop()) > 5000
 
 
 def test_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
