@@ -45,8 +45,8 @@ lint: $(VENV)/.dev ## check style, types, spelling, and that notebooks are strip
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pre-commit run --all-files
 
 format: $(VENV)/.dev ## format the code and strip the notebooks
-	$(BIN)/ruff check --fix src tests
-	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
 	$(BIN)/nbstripout --keep-id notebooks/*.ipynb
 
 vendor: $(VENV)/.dev ## renew the vendored KaTeX style and the font of the figures
