@@ -23,7 +23,7 @@ from fontTools.ttLib import TTFont
 from PIL import Image
 from sphinx.application import Sphinx
 
-from booksite.pages import html_files
+from booksite.pages import base_path, html_files
 
 #: Nothing on a page loads these: sources of scripts, fonts for old browsers, the theme's own
 #: translations and macros, and icons as a script, which the web font gives too.
@@ -324,7 +324,7 @@ def trim_site(root: Path) -> None:
     for picture in (root / "_images").glob("*.png"):
         picture.write_bytes(trim_picture(picture.read_bytes()))
     plain = plain_classes(styles.get("pygments.css", ""))
-    _finish_pages({path: plain_code(text, plain) for path, text in pages.items()})
+    _finish_pages(root, {path: plain_code(text, plain) for path, text in pages.items()})
 
 
 def _trim_styles(static: Path, used: Used) -> dict[str, str]:
@@ -336,11 +336,14 @@ def _trim_styles(static: Path, used: Used) -> dict[str, str]:
     return trimmed
 
 
-def _finish_pages(pages: dict[Path, str]) -> None:
+def _finish_pages(root: Path, pages: dict[Path, str]) -> None:
     known: dict[Path, str] = {}
 
     def digest(page: Path, link: str) -> str | None:
-        target = (page.parent / link).resolve()
+        # The page of a missing address links from the root of the site.
+        is_absolute = link.startswith("/")
+        target = root / link.removeprefix(base_path()) if is_absolute else page.parent / link
+        target = target.resolve()
         if not target.is_file():
             return None
         if target not in known:

@@ -152,7 +152,7 @@ def site(root: Path) -> Path:
     (root / "_static" / "font.woff2").write_bytes(assets.font().read_bytes())
     (root / "sub").mkdir()
     links = '<link href="{0}_static/a.css?v=old" /><script src="{0}_static/a.js"></script>'
-    for name, way in (("index.html", ""), ("sub/page.html", "../")):
+    for name, way in (("index.html", ""), ("sub/page.html", "../"), ("404.html", "/")):
         (root / name).write_text(PAGE.replace("<head>", "<head>" + links.format(way)))
     return root
 
@@ -183,7 +183,8 @@ def test_links_name_the_content(tmp_path: Path) -> None:
     root = site(tmp_path)
     weight.trim_site(root)
     first = (root / "sub" / "page.html").read_text()
-    assert "?v=old" not in first
+    for name in ("index.html", "sub/page.html", "404.html"):
+        assert "?v=old" not in (root / name).read_text()
     (root / "_static" / "a.css").write_text(".page{top:1px}")
     weight.trim_site(root)
     second = (root / "sub" / "page.html").read_text()
