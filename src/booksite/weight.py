@@ -42,7 +42,7 @@ _GROUPS: Final = {"media", "supports", "container", "layer"}
 _NAMES: Final = re.compile(r"""\b(?:class|id)=["']([^"']*)["']""")
 _WORD: Final = re.compile(r"-{0,2}[A-Za-z_][\w-]*")
 _VARIABLE: Final = re.compile(r"var\(\s*(--[\w-]+)")
-_LINK: Final = re.compile(r"""((?:href|src)=")([^"?#]+\.(?:css|js))(?:\?[^"]*)?\"""")
+_LINK: Final = re.compile(r"""((?<![\w-])(?:href|src)=")([^"?#]+\.(?:css|js))(?:\?[^"]*)?\"""")
 #: Icons lie in Unicode's private use area; a style sheet has them as codes or as they are.
 _ICON: Final = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 _CODE: Final = re.compile(r'<div class="highlight">.*?</pre>', re.DOTALL)
