@@ -6,90 +6,23 @@ on this machine; whatever it asks of other hosts is blocked and counted, its siz
 
 from __future__ import annotations
 
-import gzip
 import subprocess
 import sys
 import tempfile
-from collections import defaultdict
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import nbformat
-from playwright.sync_api import Browser, Response, Route
+from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support import book, browser, serve  # noqa: E402
-
-KINDS = ("HTML", "CSS", "JS", "fonts", "images", "figure data")
-_SUFFIXES = {
-    ".css": "CSS", ".js": "JS", ".woff2": "fonts", ".woff": "fonts", ".ttf": "fonts",
-    ".svg": "images", ".png": "images", ".html": "HTML",
-}  # fmt: skip
-_PACKED = {".png", ".woff2", ".woff"}
-
-Sizes = dict[str, tuple[int, int]]
+from support.weight import KINDS, Weight, weigh  # noqa: E402
 
 STOCK_CONFIG = "title: Stock\nauthor: Nobody\nexecute:\n  execute_notebooks: 'off'\n"
 STOCK_TOC = "format: jb-book\nroot: intro\nchapters:\n- file: chapter\n"
 STOCK_PAGE = "# Stock\n\nA page with a formula, $x^2$.\n"
-
-
-def kind_of(url: str) -> str:
-    """Return the kind of what an address names."""
-    if "/livefigures/" in url:
-        return "figure data"
-    return _SUFFIXES.get(Path(urlsplit(url).path).suffix, "HTML")
-
-
-def weigh(chromium: Browser, origin: str, name: str) -> tuple[Sizes, int]:
-    """Return the raw and gzipped bytes of a page by kind, and how often it asks other hosts.
-
-    Parameters
-    ----------
-    chromium : Browser
-    origin : str
-        Address of the site, with a slash at its end.
-    name : str
-        The page, relative to the site.
-    """
-    raw: dict[str, int] = defaultdict(int)
-    packed: dict[str, int] = defaultdict(int)
-    responses: list[Response] = []
-    elsewhere = 0
-
-    def take(response: Response) -> None:
-        if response.url.startswith(origin):
-            responses.append(response)
-
-    def block(route: Route) -> None:
-        nonlocal elsewhere
-        if route.request.url.startswith((origin, "data:", "blob:")):
-            route.continue_()
-        else:
-            elsewhere += 1
-            route.abort()
-
-    page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
-    page.on("response", take)
-    page.route("**/*", block)
-    page.goto(origin + name, wait_until="networkidle")
-    # Figures load their data when they come near: see the whole page.
-    page.evaluate("""async () => {
-      for (let y = 0; y < document.body.scrollHeight; y += innerHeight) {
-        scrollTo(0, y);
-        await new Promise((done) => setTimeout(done, 30));
-      }
-    }""")
-    page.wait_for_load_state("networkidle")
-    for response in responses:
-        body, kind = response.body(), kind_of(response.url)
-        suffix = Path(urlsplit(response.url).path).suffix
-        raw[kind] += len(body)
-        packed[kind] += len(body) if suffix in _PACKED else len(gzip.compress(body, mtime=0))
-    page.context.close()
-    return {kind: (raw[kind], packed[kind]) for kind in KINDS}, elsewhere
 
 
 def build_stock(folder: Path) -> Path:
@@ -113,20 +46,20 @@ def total(folder: Path) -> tuple[int, int]:
     return len(files), sum(path.stat().st_size for path in files)
 
 
-def row(name: str, sizes: Sizes, elsewhere: int) -> str:
+def row(name: str, weight: Weight) -> str:
     """Return a line of the table: gzipped kilobytes by kind, sums, and requests elsewhere."""
-    cells = [f"{sizes[kind][1] / 1000:.1f}" for kind in KINDS]
-    before = sum(packed for kind, (_, packed) in sizes.items() if kind != "figure data")
-    everything = sum(plain for plain, _ in sizes.values())
-    sums = [f"**{before / 1000:.1f}**", f"{everything / 1000:.0f}", str(elsewhere)]
-    return f"| {name} | {' | '.join([*cells, *sums])} |"
+    cells = [f"{weight.gzipped.get(kind, 0) / 1000:.1f}" for kind in KINDS]
+    sums = [f"**{weight.before_figures / 1000:.1f}**", f"{sum(weight.raw.values()) / 1000:.0f}"]
+    return f"| {' | '.join([name, *cells, *sums, str(weight.elsewhere)])} |"
 
 
 def report(chromium: Browser, site: Path, title: str, names: list[str]) -> None:
     """Print a line for each page of a site, and the size of the site."""
     with serve.serve(site) as origin:
         for name in names:
-            print(row(f"{title}: {name}", *weigh(chromium, origin, name)), flush=True)
+            page = chromium.new_context(viewport={"width": 1280, "height": 900}).new_page()
+            print(row(f"{title}: {name}", weigh(page, origin, name)), flush=True)
+            page.context.close()
 
 
 def main() -> None:

@@ -33,7 +33,6 @@ UNUSED: Final = (
     "**/fa-brands-400.woff2",
     "**/fa-regular-400.woff2",
     "**/fontawesome.js",
-    "**/*.LICENSE.txt",
     "locales/**/*",
     "*webpack-macros.html",
 )
@@ -41,6 +40,8 @@ UNUSED: Final = (
 _GROUPS: Final = {"media", "supports", "container", "layer"}
 _NAMES: Final = re.compile(r"""\b(?:class|id)=["']([^"']*)["']""")
 _WORD: Final = re.compile(r"-{0,2}[A-Za-z_][\w-]*")
+#: By convention a comment that has to stay, such as who wrote it and under which license.
+_NOTICE: Final = re.compile(r"/\*!.*?\*/", re.DOTALL)
 _VARIABLE: Final = re.compile(r"var\(\s*(--[\w-]+)")
 _LINK: Final = re.compile(r"""((?<![\w-])(?:href|src)=")([^"?#]+\.(?:css|js))(?:\?[^"]*)?\"""")
 #: Icons lie in Unicode's private use area; a style sheet has them as codes or as they are.
@@ -95,8 +96,12 @@ def trim_styles(sheets: dict[str, str], used: Used) -> dict[str, str]:
     -------
     dict of str to str
         The same sheets without rules whose selectors cannot match, without custom properties that
-        nothing reads, and without animations that nothing plays.
+        nothing reads, and without animations that nothing plays. Notices of a license stay.
     """
+    notices = {
+        name: "".join(f"{note}\n" for note in _NOTICE.findall(text))
+        for name, text in sheets.items()
+    }
     rules = {name: _parse(text, used) for name, text in sheets.items()}
     texts = {name: _serialize(parsed) for name, parsed in rules.items()}
     while True:
@@ -106,7 +111,7 @@ def trim_styles(sheets: dict[str, str], used: Used) -> dict[str, str]:
         keep = _Keep(read, played)
         trimmed = {name: _serialize(keep.rules(parsed)) for name, parsed in rules.items()}
         if trimmed == texts:
-            return texts
+            return {name: notices[name] + text for name, text in texts.items()}
         texts = trimmed
 
 
@@ -235,6 +240,7 @@ def trim_font(font: bytes, codes: set[int]) -> bytes:
     """
     loaded = TTFont(io.BytesIO(font), recalcTimestamp=False)
     options = subset.Options(flavor="woff2", notdef_outline=True, glyph_names=False)
+    options.name_IDs = ["*"]  # author and license among them
     subsetter = subset.Subsetter(options)
     subsetter.populate(unicodes=codes)
     subsetter.subset(loaded)

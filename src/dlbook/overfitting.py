@@ -512,7 +512,7 @@ def mixup(
         If the weight lies outside [0, 1], the numbers of samples differ, or ``permutation`` is
         none.
     TypeError
-        If a dtype is not floating.
+        If ``x`` or ``y_onehot`` is not floating, or ``permutation`` not of integers.
 
     References
     ----------
@@ -526,8 +526,11 @@ def mixup(
             f"x needs shape (N, ...) and y_onehot (N, C), got {values.shape} and {labels.shape}"
         )
     partner = np.asarray(permutation)
-    if not np.array_equal(np.sort(partner, axis=None), np.arange(len(values))):
-        raise ValueError(f"permutation must hold 0 … {len(values) - 1} once each, got {partner}")
+    if partner.size and partner.dtype.kind not in "iu":
+        raise TypeError(f"permutation has dtype {partner.dtype}: use integers")
+    if partner.ndim != 1 or not np.array_equal(np.sort(partner), np.arange(len(values))):
+        raise ValueError(f"permutation must hold each of 0 … N - 1 once, got {partner}")
+    partner = partner.astype(np.int64)
     a = float(weight)
     return a * values + (1 - a) * values[partner], a * labels + (1 - a) * labels[partner]
 

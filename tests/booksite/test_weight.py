@@ -69,6 +69,13 @@ def test_a_property_that_another_sheet_reads_stays() -> None:
     assert "--c" in trimmed
 
 
+def test_a_notice_stays_and_a_comment_goes() -> None:
+    sheet = "/*! By A,\n under MIT */\n.absent{top:0}/* aside */.page{top:0}"
+    (trimmed,) = weight.trim_styles({"a.css": sheet}, USED).values()
+    assert trimmed == "/*! By A,\n under MIT */\n.page{top:0}"
+    assert weight.trim_styles({"a.css": trimmed}, USED) == {"a.css": trimmed}
+
+
 def characters(font: bytes) -> set[int]:
     return set(TTFont(io.BytesIO(font)).getBestCmap())
 
@@ -79,9 +86,11 @@ def test_a_font_keeps_what_is_asked_for() -> None:
     assert characters(cut) == {ord("a"), ord("−")}
     assert cut[:4] == b"wOF2"
     assert weight.trim_font(whole, {ord("a"), ord("−")}) == cut, "the same bytes again"
+    names = [TTFont(io.BytesIO(font))["name"].names for font in (whole, cut)]
+    assert [str(name) for name in names[0]] == [str(name) for name in names[1]], "its license"
     advance = [TTFont(io.BytesIO(font))["hmtx"] for font in (whole, cut)]
-    names = [TTFont(io.BytesIO(font)).getBestCmap()[ord("a")] for font in (whole, cut)]
-    assert advance[0][names[0]] == advance[1][names[1]]
+    glyphs = [TTFont(io.BytesIO(font)).getBestCmap()[ord("a")] for font in (whole, cut)]
+    assert advance[0][glyphs[0]] == advance[1][glyphs[1]]
 
 
 def test_icons_are_found_as_codes_and_as_signs() -> None:
@@ -149,6 +158,7 @@ def site(root: Path) -> Path:
     (root / "_static" / "a.css").write_text(".page{top:0}.absent{top:0}")
     (root / "_static" / "a.js").write_text("1;")
     (root / "_static" / "a.js.map").write_text("{}")
+    (root / "_static" / "a.js.LICENSE.txt").write_text("MIT")
     (root / "_static" / "font.woff2").write_bytes(assets.font().read_bytes())
     (root / "sub").mkdir()
     links = '<link href="{0}_static/a.css?v=old" /><script src="{0}_static/a.js"></script>'
@@ -171,6 +181,7 @@ def test_a_site_is_cut_once(tmp_path: Path) -> None:
     after = contents(root)
     assert "_static/locales/de/a.po" not in after
     assert "_static/a.js.map" not in after
+    assert after["_static/a.js.LICENSE.txt"] == b"MIT"
     assert after["_static/a.css"] == b".page{top:0}"
     kept = characters(after["_static/font.woff2"])
     assert {ord(sign) for sign in "page"} <= kept

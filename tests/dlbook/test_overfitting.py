@@ -321,6 +321,7 @@ def test_mixup() -> None:
     assert_allclose(mixed[0], 0.75 * x[0] + 0.25 * x[1])
     assert_allclose(labels[2], [0.25, 0, 0.75])
     assert_allclose(labels.sum(axis=1), 1)
+    assert mixup(x[:0], y[:0], 0.5, [])[0].shape == (0, 2)
     for array, same in zip(mixup(np.float32(x), np.float32(y), 1, [1, 2, 0]), (x, y), strict=True):
         assert_array_equal(array, same)
         assert array.dtype == np.float32
@@ -369,6 +370,8 @@ X, Y = np.ones((3, 2)), np.ones(3)
         (lambda: mixup(X, np.eye(3), 1.5, [0, 1, 2]), ValueError, "weight must be in"),
         (lambda: mixup(X, np.eye(2), 0.5, [0, 1, 2]), ValueError, r"got \(3, 2\) and \(2, 2\)"),
         (lambda: mixup(X, np.eye(3), 0.5, [0, 0, 2]), ValueError, "permutation must hold"),
+        (lambda: mixup(X, np.eye(3), 0.5, [[0, 1, 2]]), ValueError, "permutation must hold"),
+        (lambda: mixup(X, np.eye(3), 0.5, [0.0, 1.0, 2.0]), TypeError, "dtype float64: use int"),
     ],
 )
 def test_refused(call: Callable[[], Any], error: type[Exception], words: str) -> None:

@@ -2,43 +2,26 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 from pathlib import Path
 
 import pytest
 from fontTools.ttLib import TTFont
-from playwright.sync_api import Response
 from support.book import Site
 from support.browser import NewPage
+from support.weight import weigh
 
 KB = 1000
 
 
-def fetched(site: Site, new_page: NewPage, name: str) -> dict[str, int]:
-    """Return the gzipped bytes of all that a page loads, less the data of its figures."""
-    sizes: dict[str, int] = {}
-
-    def take(response: Response) -> None:
-        body = response.body()
-        is_packed = response.url.endswith((".woff2", ".png"))
-        sizes[response.url] = len(body) if is_packed else len(gzip.compress(body, mtime=0))
-
-    page = new_page()
-    page.on("response", take)
-    page.goto(site.address + name)
-    page.wait_for_load_state("networkidle")
-    return {url: size for url, size in sizes.items() if "/livefigures/" not in url}
-
-
 def test_a_chapter_is_light(notebook: Path, site: Site, new_page: NewPage) -> None:
     name = f"notebooks/{notebook.stem}.html"
-    assert sum(fetched(site, new_page, name).values()) <= 320 * KB
+    assert weigh(new_page(), site.address, name).before_figures <= 320 * KB
 
 
 @pytest.mark.parametrize("name", ["book/intro.html", "search.html"])
 def test_a_page_without_a_chapter_is_light(name: str, site: Site, new_page: NewPage) -> None:
-    assert sum(fetched(site, new_page, name).values()) <= 150 * KB
+    assert weigh(new_page(), site.address, name).before_figures <= 150 * KB
 
 
 def test_every_icon_of_a_page_is_in_the_font(page_name: str, site: Site, new_page: NewPage) -> None:
