@@ -35,6 +35,7 @@ _ICON: Final = re.compile(r"<script\b[^>]*scripts/fontawesome\.js[^>]*></script>
 _SEARCH: Final = re.compile(
     r"<script src=\"[^\"]*(?:searchtools|language_data|searchindex)\.js[^\"]*\"></script>\s*"
 )
+_NEXT: Final = re.compile(r"<link rel=\"next\"[^>]*>\s*")
 _LOG: Final = re.compile(r"console\.log\((?:`[^`]*`|\"[^\"]*\"|'[^']*')\)")
 _HEAD: Final = re.compile(r"<meta charset=[^>]*>")
 _REDIRECT: Final = re.compile(
@@ -79,6 +80,7 @@ def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dic
     if redirect:
         page = _redirect_page(redirect[1])
     page = _ICON.sub("", page)  # 540 kB; the icons come from the theme's web font
+    page = _NEXT.sub("", page)  # Firefox fetches it in advance, which the policy forbids
     if not is_search:
         page = _SEARCH.sub("", page)
     page = _SCRIPT.sub(lambda match: _script(match, prefix, files), page)

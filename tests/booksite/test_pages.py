@@ -47,6 +47,14 @@ def test_nothing_inline_is_left() -> None:
     assert '{"name": "kept"}' in finished
 
 
+def test_no_page_is_fetched_in_advance() -> None:
+    """Firefox would, for ``rel="next"``; the policy forbids it, and the console says so."""
+    links = [f'<link rel="{kind}" title="T" href="{kind}.html" />' for kind in ("next", "prev")]
+    finished, _ = finish(page().replace("</head>", "".join(links) + "</head>"), "")
+    assert links[0] not in finished
+    assert links[1] in finished
+
+
 def test_policy_by_need() -> None:
     plain, _ = finish(page(), "")
     math, _ = finish(page('<span class="katex">x</span>'), "")

@@ -6,6 +6,7 @@ import json
 import re
 
 from playwright.sync_api import Page, expect
+from support import book
 from support.book import FigureOnPage, Site
 from support.browser import NewPage, Watch
 from support.figures import LiveFigurePage
@@ -120,6 +121,29 @@ def test_ink_follows_the_dark_mode(site: Site, figure: FigureOnPage, new_page: N
         colors[scheme] = live.image.evaluate(_INK)
     assert colors["light"]
     assert all(a != b for a, b in zip(colors["light"], colors["dark"], strict=True))
+
+
+def test_words_that_were_searched_for_stay_legible(
+    site: Site, figure: FigureOnPage, new_page: NewPage
+) -> None:
+    """The first page after a search marks what was searched for, with boxes behind the words."""
+    page = new_page(color_scheme="dark")
+    word = max(re.findall(r"[a-z]+", _fixed_words(site, figure)), key=len)
+    page.add_init_script(f"localStorage.setItem('sphinx_highlight_terms', '{word}')")
+    live = LiveFigurePage.open(page, site.address + figure.page, figure.name)
+    boxes = page.locator("figure.livefigure svg rect.highlighted")
+    boxes.first.wait_for(state="attached")
+    assert live.form.is_visible()
+    fills = boxes.evaluate_all("(boxes) => boxes.map((box) => getComputedStyle(box).fill)")
+    assert set(fills) == {"none"}
+
+
+def _fixed_words(site: Site, figure: FigureOnPage) -> str:
+    """Return the words of a figure that are not drawn anew."""
+    texts = book.parse(figure.page, site.folder).select(f"#{figure.name} svg text")
+    return " ".join(
+        text.get_text() for text in texts if not text.find_parent(attrs={"data-slot": True})
+    )
 
 
 def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
