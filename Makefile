@@ -37,7 +37,7 @@ lab: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab --ServerApp.root_dir=notebooks
 
 bench: $(VENV)/.dev ## run every benchmark there is
-	@ran=no; for file in benchmarks/*.py; do test -e "$$file" || continue; \
+	@ran=no; for file in $$(grep -l __main__ benchmarks/*.py); do \
 	  ran=yes; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done; \
 	  test $$ran = yes || echo "benchmarks/ holds no benchmark yet."
 

@@ -54,6 +54,7 @@ class Recorder(RendererBase):
         self._clips: dict[Fragment, str] = {}
         self._outlines = Outlines(width, height)
         self._hex: dict[tuple[float, ...], str] = {}
+        self._metrics: dict[Any, tuple[float, float, float]] = {}
         self._elements: list[str] = []
         self._ints: Ints = []
         self._line: tuple[Attributes, tuple[int, ...]] | None = None
@@ -84,6 +85,15 @@ class Recorder(RendererBase):
 
     def option_image_nocomposite(self) -> bool:
         return True
+
+    def get_text_width_height_descent(
+        self, s: str, prop: FontProperties, ismath: Any
+    ) -> tuple[float, float, float]:
+        key = (s, hash(prop), ismath)
+        found = self._metrics.get(key)
+        if found is None:
+            found = self._metrics[key] = super().get_text_width_height_descent(s, prop, ismath)
+        return found
 
     def draw_path(
         self,

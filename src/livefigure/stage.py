@@ -74,7 +74,7 @@ class Stage:
         self._layers_of: dict[Any, list[tuple[float, int]]] = {}
         self._layers: set[int] = set()
         self._axis_memo: dict[Axis, tuple[Any, Fragment]] = {}
-        self._text_memo: dict[Text, tuple[Any, Fragment]] = {}
+        self._text_memo: dict[Text, dict[Any, Fragment]] = {}
         self._title_memo: dict[Axes, Any] = {}
         self._panel = -1
         self._panels: list[Panel] = []
@@ -286,11 +286,16 @@ class Stage:
     def _text(self, slot: int, text: Text) -> Fragment:
         if not text.get_text():
             return EMPTY
+        boxed = text.get_bbox_patch() is not None or text.get_clip_path() is not None
+        if boxed or text not in self._slot_of:
+            return self._record(slot, text)
+        # All its drawings, not only the last: a text returns when an outer control moves.
+        memo = self._text_memo.setdefault(text, {})
         key = _text_key(text)
-        memo = self._text_memo.get(text)
-        if memo is None or memo[0] != key:
-            self._text_memo[text] = memo = (key, self._record(slot, text))
-        return memo[1]
+        fragment = memo.get(key)
+        if fragment is None:
+            fragment = memo[key] = self._record(slot, text)
+        return fragment
 
     def _image(self, image: Any) -> None:
         """Draw an image from its cells: what a reader sees is data, not resampled pixels."""
@@ -378,7 +383,6 @@ def _settle(axis: Axis) -> None:
 def _text_key(text: Any) -> Any:
     """Return everything the drawing of a plain text depends on."""
     clip = text.get_clip_box()
-    patch = text.get_bbox_patch()
     return (
         text.get_text(),
         tuple(text.get_transform().transform(text.get_unitless_position())),
@@ -391,5 +395,4 @@ def _text_key(text: Any) -> Any:
         text._linespacing,
         text.get_clip_on(),
         None if clip is None else tuple(clip.extents),
-        None if patch is None else object(),
     )
