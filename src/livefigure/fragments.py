@@ -20,6 +20,7 @@ integers are predicted from their neighbors.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -28,8 +29,13 @@ from functools import cache
 from typing import Any, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
+import numpy as np
+
 #: A coordinate that no drawing has, as it lies outside every figure.
 BREAK = -60_000
+#: A grid of more cells is one bitmap, as each rect costs the browser layout.
+MAX_RECTS = 256
+_BITMAP_OFFSET = 122
 MARKER = re.compile(r"\{([xhscp]|g\d+)\}")
 
 
@@ -163,15 +169,57 @@ def grid_edges(start: int, size: int, count: int) -> list[int]:
     return [start + (2 * size * k + count) // (2 * count) for k in range(count + 1)]
 
 
+def bitmap(rows: int, columns: int, colors: Sequence[str]) -> bytes:
+    """Return a bitmap of one pixel a cell, 32 bits each, the top row first.
+
+    Parameters
+    ----------
+    rows, columns : int
+        The number of cells.
+    colors : sequence of str
+        ``#rrggbb``, ``#rrggbbaa`` or ``none``, row by row.
+
+    Notes
+    -----
+    A BITMAPV4HEADER, whose masks give the fourth byte of a pixel as its opacity. The page's
+    script writes the same bytes for later states, which needs no compression.
+    """
+    cells = 4 * rows * columns
+    header = [
+        _BITMAP_OFFSET + cells, 0, _BITMAP_OFFSET, _BITMAP_OFFSET - 14, columns, -rows, 0x200001,
+        3, cells, 0, 0, 0, 0, 0xFF0000, 0xFF00, 0xFF, 0xFF000000, 0x73524742,
+    ]  # fmt: skip
+    words = np.array([word % 2**32 for word in header], "<u4").tobytes()
+    pixels = np.array([_pixel(color) for color in colors], "<u4").tobytes()
+    return (b"BM" + words).ljust(_BITMAP_OFFSET, b"\0") + pixels
+
+
+def _pixel(color: str) -> int:
+    if color == "none":
+        return 0
+    alpha = int(color[7:] or "ff", 16)
+    return alpha << 24 | int(color[1:7], 16)
+
+
 def _grid_text(attributes: dict[str, str], filler: _Filler) -> str:
     rows, columns = int(attributes["rows"]), int(attributes["columns"])
     x, y, width, height = (
         round(10 * float(filler.fill(attributes[k]))) for k in ("x", "y", "width", "height")
     )
+    colors = filler.cells(rows * columns)
+    clip = attributes.get("clip-path")
+    clipped = f" clip-path={quoteattr(clip)}" if clip else ""
+    if rows * columns > MAX_RECTS:
+        sides = zip(("x", "y", "width", "height"), (x, y, width, height), strict=True)
+        place = "".join(f' {side}="{number(value, 10)}"' for side, value in sides)
+        data = base64.b64encode(bitmap(rows, columns, colors)).decode()
+        return (
+            f'<image{clipped} preserveAspectRatio="none" image-rendering="pixelated"{place}'
+            f' href="data:image/bmp;base64,{data}"/>'
+        )
     across, down = grid_edges(x, width, columns), grid_edges(y, height, rows)
-    cells = filler.cells(rows * columns)
     rects = []
-    for k, color in enumerate(cells):
+    for k, color in enumerate(colors):
         i, j = divmod(k, columns)
         left, top = across[j], down[i]
         rects.append(
@@ -179,6 +227,4 @@ def _grid_text(attributes: dict[str, str], filler: _Filler) -> str:
             f' width="{number(across[j + 1] - left, 10)}"'
             f' height="{number(down[i + 1] - top, 10)}" fill="{color}"/>'
         )
-    clip = attributes.get("clip-path")
-    clipped = f" clip-path={quoteattr(clip)}" if clip else ""
     return f'<g shape-rendering="crispEdges"{clipped}>{"".join(rects)}</g>'

@@ -25,7 +25,8 @@ from livefigure.style import SENTINELS
 
 Attributes = list[tuple[str, str]]
 _ANCHOR = {"left": "start", "center": "middle", "right": "end"}
-_MAX_CELLS = 1024
+#: The cells of an image that can be drawn.
+MAX_CELLS = 4096
 _MAX_SIDE = 2500
 
 
@@ -256,9 +257,9 @@ class Recorder(RendererBase):
             A clip-path attribute, or nothing.
         """
         rows, columns = colors.shape[:2]
-        if rows * columns > _MAX_CELLS:
+        if rows * columns > MAX_CELLS:
             raise UnsupportedArtist(
-                f"an image of {rows} × {columns} cells: at most {_MAX_CELLS} cells can be drawn"
+                f"an image of {rows} × {columns} cells: at most {MAX_CELLS} cells can be drawn"
             )
         cells = [_cell(cell) for cell in colors.reshape(-1, 4).tolist()]
         left, top = tenths(box.x0), tenths(self.height - box.y1)

@@ -21,14 +21,20 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage, _ImageBase
+from matplotlib.legend import Legend
+from matplotlib.offsetbox import OffsetBox
+from matplotlib.table import Table
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from numpy.typing import NDArray
 
 from livefigure.errors import UnsupportedArtist
 from livefigure.fragments import EMPTY, Fragment, Tables
-from livefigure.recorder import Recorder
+from livefigure.recorder import MAX_CELLS, Recorder
 
 Box = tuple[float, float, float, float]
+#: Half a tenth of a pixel: what coordinates are rounded to.
+_SAME_PLACE = 0.05
 
 
 class Slot(NamedTuple):
@@ -269,6 +275,8 @@ class Stage:
         self.recorder.start(slot if not part else slot + part * len(self.slots))
         if isinstance(artist, AxesImage):
             self._image(artist)
+        elif isinstance(artist, QuadMesh) and (box := _regular(artist)) is not None:
+            self._mesh(artist, box)
         else:
             artist.draw(self.recorder)
         # Color bars ask for pixels, as their many thin cells would show gaps.
@@ -314,6 +322,37 @@ class Stage:
         extent = Bbox([(min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))])
         self.recorder.draw_grid(colors, extent, self.recorder.clip_attribute(image))
 
+    def _mesh(self, mesh: QuadMesh, box: NDArray[np.float64]) -> None:
+        """Draw a mesh of equal cells as an image: a color a cell in place of a path."""
+        mesh.update_scalarmappable()
+        rows, columns = (side - 1 for side in mesh.get_coordinates().shape[:2])
+        colors = np.rint(255 * np.asarray(mesh.get_facecolor())).astype(np.uint8)
+        colors = colors.reshape(rows, columns, 4)
+        (x0, y0), (x1, y1) = box
+        # Rows run upward as coordinates do; a grid has its top row first.
+        colors = colors[::-1] if y1 > y0 else colors
+        colors = colors[:, ::-1] if x1 < x0 else colors
+        extent = Bbox([(min(x0, x1), min(y0, y1)), (max(x0, x1), max(y0, y1))])
+        self.recorder.draw_grid(colors, extent, self.recorder.clip_attribute(mesh))
+
+
+def _regular(mesh: Any) -> NDArray[np.float64] | None:
+    """Return two opposite corners in pixels of a mesh of equal cells, shape (2, 2), else None."""
+    edges = mesh.get_edgecolor()
+    plain = isinstance(edges, str) or len(edges) == 0 or not np.any(np.asarray(edges)[:, 3])
+    shape = mesh.get_coordinates().shape[:2]
+    smooth = mesh._shading == "gouraud"
+    if smooth or mesh.get_rasterized() or not plain or (shape[0] - 1) * (shape[1] - 1) > MAX_CELLS:
+        return None
+    corners = mesh.get_transform().transform(mesh.get_coordinates().reshape(-1, 2))
+    corners = corners.reshape(*shape, 2)
+    ends = corners[[0, -1], [0, -1]]
+    even = np.empty_like(corners)
+    even[..., 0] = np.linspace(ends[0, 0], ends[1, 0], shape[1])
+    even[..., 1] = np.linspace(ends[0, 1], ends[1, 1], shape[0])[:, None]
+    within = np.allclose(corners, even, rtol=0, atol=_SAME_PLACE)
+    return ends if within and np.isfinite(ends).all() else None
+
 
 def _is_unit(axes: Axes) -> bool:
     """Tell whether axes draw themselves in a way of their own (3-D, polar)."""
@@ -341,7 +380,7 @@ def _complaint(artist: Artist, what: str) -> str:
 
 def _refuse(artist: Any) -> None:
     """Raise UnsupportedArtist, by name, for what would be drawn wrong without a word."""
-    if artist.get_path_effects():
+    if any(part.get_path_effects() for part in (artist, *_inner(artist))):
         raise UnsupportedArtist(_complaint(artist, "path effects: leave them off"))
     if hasattr(artist, "get_hatch") and artist.get_hatch():
         raise UnsupportedArtist(_complaint(artist, "a hatch: use a plain fill"))
@@ -349,6 +388,14 @@ def _refuse(artist: Any) -> None:
         raise UnsupportedArtist(_complaint(artist, "rasterized=True: leave it off"))
     if isinstance(artist, _ImageBase) and type(artist) is not AxesImage:
         raise UnsupportedArtist(_complaint(artist, "pixels of its own: use imshow"))
+
+
+def _inner(artist: Artist) -> list[Any]:
+    """Return what an artist draws besides itself: a legend's entries, an annotation's arrow."""
+    if isinstance(artist, Legend | OffsetBox | Table):
+        return list(artist.findobj())
+    parts = (getattr(artist, name, None) for name in ("arrow_patch", "_bbox_patch"))
+    return [part for part in parts if part is not None]
 
 
 def _axis_key(axis: Axis) -> Any:

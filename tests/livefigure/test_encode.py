@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 from typing import Any
 
@@ -11,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 from support.javascript import Decoder
 
 from livefigure import encode as encoding
 from livefigure.bake import Bake, Track
 from livefigure.encode import ALPHABET, encode, to_text
 from livefigure.errors import LiveFigureError
-from livefigure.fragments import BREAK, EMPTY, Fragment, Tables, holes, render
+from livefigure.fragments import BREAK, EMPTY, Fragment, Tables, bitmap, holes, render
 
 TEMPLATES = [
     '[["path",{"d":"{p}","stroke":"{c}","stroke-width":"{h}"}]]',
@@ -182,3 +184,23 @@ def test_prediction_pays() -> None:
     (part,) = encode("fig", baked, tables())
     plain = json.dumps([fragment.ints for fragment in known])
     assert len(gzip.compress(part.text.encode())) < 0.1 * len(gzip.compress(plain.encode()))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 6), st.integers(1, 6), st.data())
+def test_page_and_python_write_the_same_bitmap(
+    rows: int, columns: int, data: st.DataObject
+) -> None:
+    color = st.sampled_from(["none", "#1f78b8", "#ffffff", "#00000080", "#fe01ff01"])
+    cells = data.draw(st.lists(color, min_size=rows * columns, max_size=rows * columns))
+    written = bitmap(rows, columns, cells)
+    assert Decoder([]).bitmap(rows, columns, cells) == list(written)
+
+
+def test_a_bitmap_is_what_pillow_reads() -> None:
+    cells = ["#ff0000", "#00ff0080", "none", "#0000ff", "#123456", "#ffffff"]
+    image = Image.open(io.BytesIO(bitmap(2, 3, cells)))
+    assert image.size == (3, 2)
+    found = ["none" if p[3] == 0 else "#" + bytes(p).hex().removesuffix("ff")
+             for p in image.convert("RGBA").get_flattened_data()]  # fmt: skip
+    assert found == [cell.removesuffix("ff") if len(cell) > 7 else cell for cell in cells]

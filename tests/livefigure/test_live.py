@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patheffects import Stroke
 from support.javascript import Decoder
 
 from livefigure import LiveFigure, LiveFigureError, UnsupportedArtist, live
@@ -241,13 +242,18 @@ def test_history_is_found(kind: str) -> None:
         (lambda ax: ax.bar([1], [2], hatch="/"), "Rectangle.*a hatch: use a plain fill"),
         (lambda ax: ax.pcolormesh(np.eye(3), shading="gouraud"), "QuadMesh.*gouraud"),
         (lambda ax: ax.imshow(np.eye(3), interpolation="bilinear"), "AxesImage.*bilinear"),
-        (lambda ax: ax.imshow(np.eye(40)), "AxesImage.*40 × 40 cells: at most 1024"),
+        (lambda ax: ax.imshow(np.eye(65)), "AxesImage.*65 × 65 cells: at most 4096"),
         (lambda ax: ax.text(0, 0, "x", usetex=True), "Text.*usetex=True"),
         (lambda ax: ax.plot([0, 1], sketch_params=(1, 1, 1)), "Line2D.*sketch"),
         (lambda ax: ax.fill_between([0, 1], [0, 1], hatch="/"), "FillBetween.*a hatch"),
         (lambda ax: ax.pcolormesh(np.eye(3), hatch="/"), "QuadMesh.*a hatch"),
         (lambda ax: ax.plot([0, 1], rasterized=True), "Line2D.*rasterized=True"),
         (lambda ax: ax.figure.figimage(np.eye(3)), "FigureImage.*use imshow"),
+        (lambda ax: ax.text(0, 0, "x", path_effects=[Stroke()]), "Text.*path effects"),
+        (lambda ax: ax.legend([ax.plot(0)[0]], ["a"]).get_texts()[0].set_path_effects([Stroke()]),
+         "Legend.*path effects"),
+        (lambda ax: ax.annotate("x", (0, 0), (1, 1), arrowprops={"path_effects": [Stroke()]}),
+         "Text.*path effects"),
     ],
 )  # fmt: skip
 def test_artists_without_a_rule_are_named(draw: Callable[[Any], Any], message: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 from support import serve
 from support.browser import NewPage
 
@@ -75,7 +75,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def open_page(page: Page, folder: Path, anchor: str = "") -> Page:
-    page.goto((folder / "address").read_text() + "index.html" + anchor)
+    address = (folder / "address").read_text() + "index.html" + anchor
+    page.goto(address, wait_until="domcontentloaded")
     return page
 
 
@@ -191,7 +192,7 @@ def test_bad_data_are_said_and_the_first_frame_stays(
     whole = (folder / "part0.js").read_text()
     text = whole[: whole.rindex('"') - 40] + '");\n' if body == "cut" else body
     page.route(
-        "**/part0.js",
+        "**/part*.js",
         lambda route: (
             route.abort()
             if text is None
@@ -206,6 +207,39 @@ def test_bad_data_are_said_and_the_first_frame_stays(
     expect(page.get_by_label("width")).to_be_disabled()
     expect(page.locator("[data-kind=Line2D] path").first).to_be_visible()
     expect(caption(page)).to_have_text("0 1 1 blue dot True")
+
+
+def test_a_part_that_is_missing_keeps_no_other_away(new_page: NewPage, folder: Path) -> None:
+    page = new_page()
+    page.route("**/part1.js", lambda route: route.abort())
+    open_page(page, folder, "#everything:frame=0,width=1")
+    note = page.locator(".livefigure-note")
+    expect(note).to_have_text("This figure lacks some of its states: its data could not be loaded.")
+    figure = page.locator("figure")
+    expect(figure).to_have_attribute("data-state", "live")
+    frames = page.get_by_label("frame")
+    seen = []
+    for _ in range(4):
+        seen.append((caption(page).inner_text(), figure.get_attribute("data-pending")))
+        frames.press("ArrowRight")
+    missing = ("This state could not be loaded.", "")
+    assert seen.count(missing) == 1
+    assert [entry for entry in seen if entry != missing] == [
+        (f"{frame} 1 1 blue dot True", None) for frame in range(4) if seen[frame] != missing
+    ]
+
+
+def test_a_part_that_is_late_is_waited_for(new_page: NewPage, folder: Path) -> None:
+    page = new_page()
+    held: list[Route] = []
+    page.route("**/part0.js", lambda route: held.append(route))
+    open_page(page, folder)
+    page.get_by_label("width").press("ArrowRight")
+    expect(caption(page)).to_have_text("Loading this state …")
+    expect(page.locator("figure")).to_have_attribute("data-pending", "")
+    held[0].continue_()
+    expect(caption(page)).to_have_text("0 1.5 1 blue dot True")
+    expect(page.locator("figure")).not_to_have_attribute("data-pending", "")
 
 
 def test_no_other_global_name(page: Page) -> None:

@@ -49,6 +49,11 @@ function spell(holes, ints, part) {
   }
   return out;
 }
+/** The bytes of a bitmap; the engine has no btoa, so ours hands them over as they are. */
+globalThis.btoa = (text) => [...text].map((symbol) => symbol.charCodeAt(0)).join(",");
+function bitmapOf(rows, columns, colors) {
+  return `[${bitmap(rows, columns, JSON.parse(colors)).split("base64,")[1]}]`;
+}
 function formatted(value, ints) {
   const tables = { strings: ["s0", "s1"], colors: ["c0", "c1"] };
   return format(value.split(HOLE), JSON.parse(ints), 0, tables);
@@ -74,3 +79,10 @@ class Decoder:
         """Return an attribute with its holes filled."""
         text: str = self._context.get("formatted")(value, json.dumps(ints))
         return text
+
+    def bitmap(self, rows: int, columns: int, colors: list[str]) -> list[int]:
+        """Return the bytes of a bitmap that the page makes."""
+        found: list[int] = json.loads(
+            self._context.get("bitmapOf")(rows, columns, json.dumps(colors))
+        )
+        return found

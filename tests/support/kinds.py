@@ -214,6 +214,36 @@ def image_transparent(ax: Any) -> Move:
     return lambda k: drawn.set_data(np.roll(SQUARE, k, axis=0))
 
 
+@kind(limit=0.5)
+def image_of_many_cells(ax: Any) -> Move:
+    fine = np.kron(SQUARE, np.eye(4)) + np.tri(32) / 2
+    fine[:3, 5:9] = np.nan
+    ax.plot([0, 31], [0, 31], color=style.VERMILION)
+    drawn = ax.imshow(fine, vmin=0, vmax=1.5, interpolation="nearest")
+    return lambda k: drawn.set_data(np.roll(fine, 3 * k, axis=1))
+
+
+@kind(limit=0.5)
+def image_of_many_cells_transparent(ax: Any) -> Move:
+    ax.plot([0, 19], [0, 19])
+    drawn = ax.imshow(np.tri(20, 17), alpha=0.5, origin="lower", interpolation="nearest")
+    return lambda k: drawn.set_data(np.roll(np.tri(20, 17), k, axis=0))
+
+
+# matplotlib's own SVG shows the paper between its cells; ours does not.
+@kind(limit=1.0)
+def mesh_of_equal_cells(ax: Any) -> Move:
+    drawn = ax.pcolormesh(np.arange(9), 2 * np.arange(9), SQUARE, vmin=0, vmax=1)
+    ax.invert_xaxis()
+    return lambda k: drawn.set_array(np.roll(SQUARE, k, axis=1))
+
+
+@kind(limit=0.3)
+def mesh_with_edges(ax: Any) -> Move:
+    drawn = ax.pcolormesh(SQUARE, vmin=0, vmax=1, edgecolors=style.INK)
+    return lambda k: drawn.set_array(np.roll(SQUARE, k, axis=0))
+
+
 @kind()
 def mesh(ax: Any) -> Move:
     drawn = ax.pcolormesh(np.arange(9), np.arange(9) ** 1.5, SQUARE, vmin=0, vmax=1)

@@ -12,6 +12,7 @@ class LiveFigure {
     this.caption = root.querySelector("figcaption");
     this.names = [...new Set([...this.form.elements].map((input) => input.name).filter(Boolean))];
     this.parts = [];
+    this.first = this.caption.textContent;
     this.status = root.appendChild(document.createElement("p"));
     this.status.className = "livefigure-status";
     this.status.setAttribute("role", "status");
@@ -69,7 +70,8 @@ class LiveFigure {
     const state = this.names.map((name) => this.position(name));
     const part = this.parts.find(({ box }) =>
       box.every(([first, count], k) => state[k] >= first && state[k] < first + count));
-    if (!part) return;
+    this.root.toggleAttribute("data-pending", !part);
+    if (!part) return this.lack();
     for (const { slot, templates, chosen, plans } of part.slots) {
       const choice = chosen.get(chosen.row(state), 0);
       this.picture.show(slot, part, templates[choice], gather(plans[choice], state));
@@ -79,6 +81,12 @@ class LiveFigure {
       clearTimeout(this.saying);
       this.saying = setTimeout(() => (this.status.textContent = this.caption.textContent), 600);
     }
+  }
+
+  /** Say that the state to show has not arrived. */
+  lack() {
+    if (this.root.dataset.state === "failed") this.caption.textContent = this.first;
+    else this.caption.textContent = this.loading?.length ? "Loading this state …" : "This state could not be loaded.";
   }
 
   /** Put the state into the address, so that a link shows what one sees. */
@@ -137,17 +145,23 @@ class LiveFigure {
     this.next();
   }
 
+  /** Ask for the data files one after another; one that is bad does not keep the rest away. */
   next() {
-    const source = this.loading[this.parts.length];
-    if (!source) return;
+    const source = this.loading[0];
+    if (!source) return this.finish();
     const script = document.createElement("script");
-    script.src = source;
-    script.onerror = () => this.fail("its data could not be loaded");
-    script.onload = () => {
+    const done = (reason) => {
       script.remove();
-      if (this.root.dataset.state !== "failed" && !this.arrived) this.fail("its data are damaged");
+      this.loading.shift();
+      this.reason ??= reason;
+      this.next();
+    };
+    script.src = source;
+    script.onerror = () => done("its data could not be loaded");
+    script.onload = () => {
+      const reason = this.arrived ? null : "its data are damaged";
       this.arrived = false;
-      if (this.root.dataset.state !== "failed") this.next();
+      done(reason);
     };
     document.head.append(script);
   }
@@ -156,20 +170,28 @@ class LiveFigure {
     this.arrived = true;
     try {
       this.parts.push(decode(header, body));
-      this.update(false);
       this.root.dataset.state = "live";
+      this.update(false);
     } catch (error) {
-      this.fail(error.message);
+      this.reason ??= error.message;
     }
   }
 
-  fail(reason) {
-    this.root.dataset.state = "failed";
-    for (const input of this.form.elements) input.disabled = true;
+  /** All has arrived that will: say what is missing. */
+  finish() {
+    if (!this.reason) return;
     const note = document.createElement("p");
     note.className = "livefigure-note";
-    note.textContent = `This figure shows its first state only: ${reason}.`;
+    if (this.parts.length) {
+      note.textContent = `This figure lacks some of its states: ${this.reason}.`;
+    } else {
+      note.textContent = `This figure shows its first state only: ${this.reason}.`;
+      this.root.dataset.state = "failed";
+      this.form.reset();
+      for (const input of this.form.elements) input.disabled = true;
+    }
     this.form.after(note);
+    this.update(false);
   }
 }
 

@@ -7,6 +7,7 @@
  */
 const SVG = "http://www.w3.org/2000/svg";
 const BREAK = -60000;
+const MAX_RECTS = 256;
 const HOLE = /\{([xhscp]|g\d+)\}/;
 
 /** Build the nodes of a template once; its fields know how to take new integers. */
@@ -30,27 +31,51 @@ function build(template) {
   return { nodes: template.map(make), fields };
 }
 
-/** The cells of an image: one rect each, edges shared so that no gap shows. */
+/** The cells of an image: a rect each, edges shared so that no gap shows; many are a bitmap. */
 function makeGrid(attributes, fields) {
   const [rows, columns] = [+attributes.rows, +attributes.columns];
-  const group = document.createElementNS(SVG, "g");
-  group.setAttribute("shape-rendering", "crispEdges");
-  if (attributes["clip-path"]) group.setAttribute("clip-path", attributes["clip-path"]);
-  const cells = Array.from({ length: rows * columns }, () =>
-    group.appendChild(document.createElementNS(SVG, "rect")));
+  const count = rows * columns;
+  const many = count > MAX_RECTS;
+  const node = document.createElementNS(SVG, many ? "image" : "g");
+  const set = (to, values) => { for (const key in values) to.setAttribute(key, values[key]); };
+  const clip = attributes["clip-path"];
+  set(node, { ...(clip && { "clip-path": clip }), ...(many
+    ? { preserveAspectRatio: "none", "image-rendering": "pixelated" }
+    : { "shape-rendering": "crispEdges" }) });
+  const box = ["", "x", "", "x", "", "x", "", "x", ""];
+  if (many) {
+    fields.push({ pieces: box, last: [], raw: ([x, y, width, height]) =>
+      set(node, { x: x / 10, y: y / 10, width: width / 10, height: height / 10 }) });
+    fields.push({ pieces: Array.from({ length: 2 * count + 1 }, (_, k) => (k % 2 ? "c" : "")), last: [],
+      raw: (cells, { colors }) => set(node, { href: bitmap(rows, columns, cells.map((cell) => colors[cell])) }) });
+    return node;
+  }
+  const cells = Array.from({ length: count }, () =>
+    node.appendChild(document.createElementNS(SVG, "rect")));
   const edge = (start, size, count, k) => start + Math.floor((2 * size * k + count) / (2 * count));
   const place = ([x, y, width, height]) => cells.forEach((cell, k) => {
     const [i, j] = [Math.floor(k / columns), k % columns];
     const [left, top] = [edge(x, width, columns, j), edge(y, height, rows, i)];
-    cell.setAttribute("x", left / 10);
-    cell.setAttribute("y", top / 10);
-    cell.setAttribute("width", (edge(x, width, columns, j + 1) - left) / 10);
-    cell.setAttribute("height", (edge(y, height, rows, i + 1) - top) / 10);
+    const [right, bottom] = [edge(x, width, columns, j + 1), edge(y, height, rows, i + 1)];
+    set(cell, { x: left / 10, y: top / 10, width: (right - left) / 10, height: (bottom - top) / 10 });
   });
-  fields.push({ pieces: ["", "x", "", "x", "", "x", "", "x", ""], last: [], raw: place });
+  fields.push({ pieces: box, last: [], raw: place });
   cells.forEach((cell) =>
     fields.push({ pieces: ["", "c", ""], last: [], put: (color) => cell.setAttribute("fill", color) }));
-  return group;
+  return node;
+}
+
+/** The address of a bitmap with one pixel a cell; fragments.py explains the bytes. */
+function bitmap(rows, columns, colors) {
+  const [offset, size] = [122, 4 * rows * columns];
+  const view = new DataView(new ArrayBuffer(offset + size));
+  const put = (at, words) => words.forEach((word, k) => view.setUint32(at + 4 * k, word, true));
+  view.setUint16(0, 0x4d42, true);
+  put(2, [offset + size, 0, offset, offset - 14, columns, -rows, 0x200001, 3, size, 0, 0, 0, 0,
+    0xff0000, 0xff00, 0xff, 0xff000000, 0x73524742]);
+  put(offset, colors.map((color) =>
+    color === "none" ? 0 : (parseInt(color.slice(7) || "ff", 16) << 24) | parseInt(color.slice(1, 7), 16)));
+  return `data:image/bmp;base64,${btoa(String.fromCharCode(...new Uint8Array(view.buffer)))}`;
 }
 
 /** Give one field its integers, from position `at`; returns where the next field begins. */
@@ -62,7 +87,7 @@ function fill(field, ints, at, tables) {
   for (let k = at; same && k < end; k++) same = last[k - at] === ints[k];
   if (same) return end;
   field.last = ints.slice(at, end);
-  if (field.raw) field.raw(field.last);
+  if (field.raw) field.raw(field.last, tables);
   else field.put(format(pieces, ints, at, tables));
   return end;
 }
