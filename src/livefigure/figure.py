@@ -305,10 +305,16 @@ def _check_function(function: Callable[..., Any], controls: Mapping[str, Control
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
             raise LiveFigureError(f"{name}: write its parameters out instead of *{parameter.name}")
         if parameter.name not in controls and parameter.default is parameter.empty:
-            raise LiveFigureError(f"{name}: its parameter {parameter.name!r} has no control")
+            raise LiveFigureError(
+                f"{name}: its parameter {parameter.name!r} has no control: pass one to live(…), "
+                f"which has {', '.join(controls)}"
+            )
     for control in controls:
         if control not in parameters:
-            raise LiveFigureError(f"{name} has no parameter for the control {control!r}")
+            raise LiveFigureError(
+                f"{name} has no parameter for the control {control!r}: it takes "
+                f"{', '.join(parameters) or 'none'}"
+            )
 
 
 def _pad(

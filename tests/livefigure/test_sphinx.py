@@ -39,12 +39,13 @@ def write_notebook(path: Path, *names: str) -> None:
     nbformat.write(notebook, path)
 
 
-def build(root: Path) -> Path:
+def build(root: Path, jobs: int = 1) -> Path:
     """Build the project in *root* and return the folder of the site."""
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
-            root, root, root / "out", root / "doctrees", "html", status=None, warningiserror=True
-        )
+            root, root, root / "out", root / "doctrees", "html",
+            status=None, warningiserror=True, parallel=jobs,
+        )  # fmt: skip
         app.build()
     return root / "out"
 
@@ -112,5 +113,22 @@ def test_unknown_and_doubled_names_fail(project: Path, tmp_path: Path) -> None:
         build(tmp_path)
     write_notebook(tmp_path / "index.ipynb", "tilt", "tilt")
     (tmp_path / "index.md").unlink()
-    with pytest.raises(Exception, match="index shows the live figure tilt twice"):
+    with pytest.raises(Exception, match="index shows the live figure tilt twice: rename"):
         build(tmp_path)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_one_name_on_two_pages_fails(tmp_path: Path, jobs: int) -> None:
+    """With two readers neither sees the other's page: the merge has to find it."""
+    (tmp_path / "conf.py").write_text(CONF)
+    others = [f"p{k}" for k in range(6)]  # Sphinx reads side by side from six pages on
+    toc = "\n".join([*others, "one", "two"])
+    (tmp_path / "index.md").write_text(f"# Start\n\n```{{toctree}}\n{toc}\n```\n")
+    for name in others:
+        (tmp_path / f"{name}.md").write_text("# Page\n")
+    write_notebook(tmp_path / "one.ipynb", "tilt")
+    write_notebook(tmp_path / "two.ipynb", "tilt")
+    with pytest.raises(
+        Exception, match=r"named tilt, one in (one|two) and one in (one|two): rename"
+    ):
+        build(tmp_path, jobs)

@@ -28,7 +28,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("builder-inited", write.add_style)
     app.connect("html-page-context", write.add_script)
     app.connect("build-finished", write.write_files)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        # Of what store keeps in the environment: raise it when that changes.
+        "env_version": 1,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }
 
 
 def _ask_for_baking(app: Sphinx, config: Config) -> None:

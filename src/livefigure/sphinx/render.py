@@ -32,7 +32,10 @@ class LiveFigureRenderer:
         env = renderer.renderer.sphinx_env
         name = data.content["id"]
         if name in store.uses(env).get(env.docname, ()):
-            raise ExtensionError(f"{env.docname} shows the live figure {name} twice")
+            raise ExtensionError(
+                f"{env.docname} shows the live figure {name} twice: rename the function of one, "
+                "its name is the figure's id"
+            )
         store.add(env, env.docname, data.content)
         return [_node(env, name)]
 

@@ -65,11 +65,7 @@ def add(env: BuildEnvironment, docname: str, data: dict[str, Any]) -> None:
         If another page has a figure of that name.
     """
     name = data["id"]
-    known = figures(env).get(name)
-    if known is not None and known.docname != docname:
-        raise ExtensionError(
-            f"two live figures are named {name}: one in {known.docname}, one in {docname}"
-        )
+    _check_alone(env, name, docname)
     files = {}
     for text in data["parts"]:
         digest = hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -77,6 +73,15 @@ def add(env: BuildEnvironment, docname: str, data: dict[str, Any]) -> None:
     figures(env)[name] = Stored(
         docname, data["form"], data["svg"], data["caption"], data["states"], files
     )
+
+
+def _check_alone(env: BuildEnvironment, name: str, docname: str) -> None:
+    known = figures(env).get(name)
+    if known is not None and known.docname != docname:
+        raise ExtensionError(
+            f"two live figures are named {name}, one in {known.docname} and one in {docname}: "
+            "rename the function of one, its name is the figure's id"
+        )
 
 
 def purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
@@ -89,12 +94,30 @@ def purge(app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 def merge(app: Sphinx, env: BuildEnvironment, docnames: Iterable[str], other: Any) -> None:
     """Take over what a parallel reader found."""
     wanted = set(docnames)
-    figures(env).update({k: v for k, v in figures(other).items() if v.docname in wanted})
+    for name, kept in figures(other).items():
+        if kept.docname in wanted:
+            try:
+                _check_alone(env, name, kept.docname)
+            except ExtensionError as error:
+                # Raised here it would be lost: Sphinx then fails on an index of its own.
+                _table(env, "livefigure_clashes")[name] = str(error)
+            figures(env)[name] = kept
     uses(env).update({k: v for k, v in uses(other).items() if k in wanted})
 
 
 def pages_to_rewrite(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Return the pages that show another page's figure: it may have changed."""
+    """Return the pages that show another page's figure: it may have changed.
+
+    Raises
+    ------
+    ExtensionError
+        If parallel readers found two figures of one name.
+    """
+    clashes = _table(env, "livefigure_clashes")
+    if clashes:
+        sentences = "; ".join(clashes.values())
+        clashes.clear()
+        raise ExtensionError(sentences)
     return [
         docname
         for docname, names in uses(env).items()
