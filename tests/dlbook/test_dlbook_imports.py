@@ -72,7 +72,7 @@ def test_the_package_imports_nothing() -> None:
     assert imported(ROOT / "__init__.py") == set()
 
 
-@pytest.mark.parametrize("name", ["checks", "optimizers", "overfitting"])
+@pytest.mark.parametrize("name", ["checks", "optimizers", "overfitting", "convolution"])
 def test_the_reference_functions_need_numpy_only(name: str) -> None:
     modules = imported(ROOT / f"{name}.py")
     outside = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
