@@ -86,3 +86,13 @@ def test_the_reference_functions_need_numpy_only(name: str) -> None:
     assert outside - {"dlbook", "torch"} <= {"numpy"}
     ours = {module for module in modules if module.startswith("dlbook")}
     assert ours <= {"dlbook.checks", "dlbook.checks.Array"}
+
+
+@pytest.mark.parametrize("name", ["receptive_field"])
+def test_torch_is_imported_inside_functions_alone(name: str) -> None:
+    modules = imported(ROOT / f"{name}.py")
+    outside = {module.partition(".")[0] for module in modules} - set(sys.stdlib_module_names)
+    assert outside - {"dlbook"} == {"numpy", "torch"}
+    script = f"import sys, dlbook.{name}; print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.stdout == "False\n"
