@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dlbook.drills import compare, shrink, storage
+from dlbook.drills import parts, shrink, storage
 from dlbook.drills.record import Drill, FollowUp, Inputs
 
 Array = NDArray[np.floating[Any]]
+
+FOLDED = ("weight", "bias")
 
 
 def _values(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
@@ -606,8 +608,8 @@ def joined(weight: Array, bias: Array) -> Array:
     return np.concatenate([bias[:, None], weight.reshape(len(weight), -1)], axis=1)
 
 
-def _parts(inputs: Inputs, expected: Array) -> dict[str, Array]:
-    return {"weight": expected[:, 1:].reshape(inputs["weight"].shape), "bias": expected[:, 0]}
+def _parts(inputs: Inputs, expected: Array) -> tuple[Array, Array]:
+    return expected[:, 1:].reshape(inputs["weight"].shape), expected[:, 0]
 
 
 def _fold_answer(inputs: Inputs) -> Array:
@@ -615,32 +617,15 @@ def _fold_answer(inputs: Inputs) -> Array:
 
 
 def _check_fold(inputs: Inputs, expected: Array, got: Any) -> str | None:
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return f"it returned {compare.described(got)}, not two arrays, weight and bias"
-    for (name, right), answer in zip(_parts(inputs, expected).items(), got, strict=True):
-        if reason := compare.difference(inputs, right, answer):
-            return f"{name}: {reason}"
-    return None
+    return parts.difference(FOLDED, inputs, _parts(inputs, expected), got)
 
 
 def _same_fold(inputs: Inputs, one: Any, other: Any) -> bool:
-    pairs = all(isinstance(answer, tuple | list) and len(answer) == 2 for answer in (one, other))
-    return pairs and all(compare.same(a, b) for a, b in zip(one, other, strict=True))
+    return parts.same(one, other)
 
 
 def _display_fold(inputs: Inputs, expected: Array, got: Any) -> tuple[str, str]:
-    right = _parts(inputs, expected)
-    if not isinstance(got, tuple | list) or len(got) != 2:
-        return compare.text(tuple(right.values())), compare.text(got)
-    texts = [
-        compare.display(inputs, right[name], answer)
-        for name, answer in zip(right, got, strict=True)
-    ]
-    wanted, shown = (
-        "\n".join(f"{name}\n{text}" for name, text in zip(right, column, strict=True))
-        for column in zip(*texts, strict=True)
-    )
-    return wanted, shown
+    return parts.display(FOLDED, _parts(inputs, expected), got)
 
 
 def _draw_fold(rng: np.random.Generator) -> Inputs:
