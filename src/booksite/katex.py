@@ -8,6 +8,7 @@ KaTeX refuses fails the build with its page, instead of turning red on it.
 from __future__ import annotations
 
 import json
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,9 @@ from sphinx.errors import ExtensionError
 
 SCRIPT: Final = Path(sphinxcontrib.katex.__file__).with_name("katex.min.js")
 STATIC: Final = Path(__file__).parent / "static" / "katex"
+
+#: An operator's name in KaTeX's MathML, and the sign for "applied to" that follows it.
+_OPERATOR: Final = re.compile(r"<mi[^<>]*>[^<]*</mi><mo>\u2061</mo>")
 
 _PUNCTUATION: Final = (".", ",", ":", ";", "?", "!", ")")
 
@@ -66,7 +70,8 @@ def render(latex: str, *, display: bool = False) -> str:
     if "error" in answer:
         raise ValueError(f"{answer['error']} in ${latex.strip()}$")
     html: str = answer["html"]
-    return html
+    # KaTeX gives the two no row of their own, so the MathML of \eta_{\max} has a part too many.
+    return _OPERATOR.sub(r"<mrow>\g<0></mrow>", html)
 
 
 class _PageOf:

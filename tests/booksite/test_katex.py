@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from bs4 import BeautifulSoup
 
 from booksite.katex import STATIC, render
 
@@ -26,6 +27,27 @@ def test_a_formula_has_both_forms() -> None:
 )
 def test_the_forms_that_notebooks_use(latex: str) -> None:
     assert "katex-error" not in render(latex, display=True)
+
+
+_PARTS = {"msub": 2, "msup": 2, "msubsup": 3, "munder": 2, "mover": 2, "munderover": 3, "mfrac": 2}
+
+
+@pytest.mark.parametrize(
+    "latex",
+    [
+        r"\eta_{\max}",
+        r"x^{\log}_{\operatorname{lr}}",
+        r"\frac{\max}{\min}",
+        r"\max_{\log} x + \operatorname*{arg\,max}_\theta y",
+    ],
+)
+def test_no_part_of_the_spoken_form_is_lost(latex: str) -> None:
+    """A browser shows, and reads aloud, an error for MathML with a wrong number of parts."""
+    spoken = BeautifulSoup(render(latex), "html.parser").find_all(list(_PARTS))
+    assert spoken
+    assert [len(node.find_all(recursive=False)) for node in spoken] == [
+        _PARTS[node.name] for node in spoken
+    ]
 
 
 @pytest.mark.parametrize(
