@@ -68,9 +68,9 @@ site: $(VENV)/.installed
 	$(BIN)/jupyter-book build . -W --keep-going
 	@mv _build/.began _build/.built
 
-# Chromium for the tests: the one on the PATH, else Playwright's, else install one.
+# The browsers of the tests: Chromium, Firefox, WebKit. Installs what is not there.
 browser: $(VENV)/.dev
-	@$(BIN)/python tests/support/browser.py
+	@PYTHONPATH=tests $(BIN)/python -m support.install
 
 # Calls pip with arguments (2) to install what (1) names: a dot for each package that it finds.
 # Its own words stay in a file, and are shown if it fails.

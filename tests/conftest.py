@@ -7,15 +7,17 @@ is tested by existing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page
-from support import book, browser, kernel, serve
+from support import book, browser, engines, kernel, serve
 from support.book import Site
 from support.browser import NewPage
+from support.engines import Engine
 from support.figures import LiveFigurePage
 from support.kernel import Drawings
 
@@ -78,6 +80,18 @@ def chromium() -> Iterator[Browser]:
             yield launched
     except RuntimeError as error:
         pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(scope="session", params=["firefox", "webkit"])
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Start another engine than Chromium; skip where it cannot be had, but never in CI."""
+    if request.param in engines.missing():
+        sentence = engines.why_missing(request.param)
+        if os.environ.get("CI"):
+            pytest.fail(sentence, pytrace=False)
+        pytest.skip(sentence)
+    with engines.launch(request.param) as launched:
+        yield launched
 
 
 @pytest.fixture

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support import book
+from support import book, engines, install
+from support.book import ROOT
 from support.browser import NewPage, Watch
+from support.engines import Engine, EngineFigure
 from support.figures import Control, LiveFigurePage, difference, flatten
 from support.serve import serve
 
@@ -133,3 +137,84 @@ def test_wrappers_of_artists_do_not_count() -> None:
 def test_drawings_that_differ(other: str) -> None:
     one = flatten(_SVG.format('<text x="1">a</text>'))
     assert difference(one, flatten(_SVG.format(other)))
+
+
+def test_engines_read_move_and_press_as_chromium_does(tmp_path: Path, engine: Engine) -> None:
+    form = _FORM.replace("id=all", "id=all data-state=live")
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Page</title>{_ICON}{form}")
+    with serve(tmp_path) as address:
+        engine.goto(address)
+        live = EngineFigure(engine, "all")
+        assert live.positions() == {"a": 2, "b": 1, "c": 1, "d": 0}
+        for name, expected in {"a": 3, "b": 2, "c": 0, "d": 1}.items():
+            live.step(name)
+            assert live.positions()[name] == expected
+        live.move({"a": 7})
+        live.step("a")
+        assert live.positions() == {"a": 6, "b": 2, "c": 0, "d": 1}
+
+
+def test_an_exception_in_an_engine_has_its_words(engine: Engine) -> None:
+    engine.goto("about:blank")
+    with pytest.raises(RuntimeError, match=f"{engine.name}: .*nothing"):
+        engine.call("() => nothing.here()")
+
+
+@pytest.mark.parametrize("body", ["<script src=loud.js></script>", _POLICY + "<p style='top: 0'>"])
+def test_firefox_tells_what_it_complains_of(tmp_path: Path, engine: Engine, body: str) -> None:
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Page</title>{_ICON}{body}")
+    (tmp_path / "loud.js").write_text("nothing.here()")
+    with serve(tmp_path) as address:
+        engine.complaints(address)
+        engine.goto(address)
+        found = engine.complaints(address)
+        assert engine.complaints(address) in ([], None)
+    assert bool(found) if engine.name == "firefox" else found is None
+
+
+@pytest.mark.parametrize(("ci", "outcome"), [("1", "1 error"), ("", "1 skipped")])
+def test_a_missing_engine_is_never_silent(tmp_path: Path, ci: str, outcome: str) -> None:
+    """In CI its tests fail, elsewhere they are skipped; both say how to get it."""
+    test = tmp_path / "test_needs_an_engine.py"
+    test.write_text("def test_it(engine):\n    assert engine.name == 'firefox'\n")
+    (tmp_path / "conftest.py").write_text("from conftest_of_the_book import *\n")
+    environment = {**os.environ, "CI": ci, "PATH": "", "PYTHONPATH": str(ROOT / "tests")}
+    (tmp_path / "conftest_of_the_book.py").write_text((ROOT / "tests/conftest.py").read_text())
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-rA", "-k", "firefox", f"--rootdir={tmp_path}",
+         "-p", "no:cacheprovider", str(test)],
+        cwd=tmp_path, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert outcome in ran.stdout, ran.stdout
+    assert "by hand: apt install firefox-esr" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("release", "root", "expected"),
+    [
+        ("ID=debian\n", True, ["apt-get"]),
+        ('NAME="Ubuntu"\nID=ubuntu\nID_LIKE=debian\n', True, ["apt-get"]),
+        ("ID=fedora\n", True, None),
+        ("ID=debian\n", False, None),
+    ],
+)
+def test_apt_installs_on_debian_as_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, root: bool,
+    expected: list[str] | None,
+) -> None:  # fmt: skip
+    (tmp_path / "os-release").write_text(release)
+    monkeypatch.setattr(install, "RELEASE", tmp_path / "os-release")
+    monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000)
+    monkeypatch.delenv("CI", raising=False)
+    assert install.apt_get() == expected
+
+
+@pytest.mark.parametrize(("ci", "code"), [("1", 1), ("", 0)])
+def test_what_cannot_be_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], ci: str, code: int
+) -> None:
+    monkeypatch.setenv("CI", ci)
+    monkeypatch.setattr(install, "apt_get", lambda: None)
+    monkeypatch.setattr(engines, "missing", lambda: {"webkit": ["webkit2gtk-driver", "xvfb"]})
+    assert install._engines() == code
+    assert "by hand: apt install webkit2gtk-driver xvfb" in capsys.readouterr().out

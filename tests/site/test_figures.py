@@ -70,6 +70,7 @@ def _data_at(figure: LiveFigurePage, name: str, position: int) -> str:
 def test_works_when_the_network_is_cut(live_figure: LiveFigurePage) -> None:
     watch = Watch("http://")
     watch.attach(live_figure.page)
+    live_figure.page.wait_for_load_state("networkidle")
     live_figure.page.context.set_offline(True)
     _assert_moves(live_figure)
     watch.check()
@@ -151,7 +152,7 @@ def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
     captions = {live_figure.caption()}
     sliders = [name for name, control in live_figure.controls().items() if control.kind == "range"]
     for name in sliders:
-        _tab_to(live_figure, name)
+        live_figure.tab_to(name)
         images = {live_figure.image.inner_html()}
         page.keyboard.press("Home")
         last = live_figure.controls()[name].count - 1
@@ -165,16 +166,6 @@ def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
         assert len(images) > 1, f"{name} changes nothing"
     if sliders:
         assert len(captions) > 1, "no slider changes the caption"
-
-
-def _tab_to(figure: LiveFigurePage, name: str) -> None:
-    """Press Tab from the top of the figure until a control has the focus."""
-    figure.root.evaluate("(root) => { root.tabIndex = -1; root.focus(); }")
-    for _ in range(2 * len(figure.controls())):
-        figure.page.keyboard.press("Tab")
-        if figure.page.evaluate("document.activeElement.name") == name:
-            return
-    raise AssertionError(f"Tab does not reach {name}")
 
 
 def test_words_go_with_the_slider(live_figure: LiveFigurePage) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 from playwright.sync_api import Route
-from support.book import FigureOnPage, Site, figures
+from support import book
+from support.book import Site
 from support.browser import NewPage
-from support.figures import LiveFigurePage, difference, flatten
+from support.figures import LiveFigurePage
 from support.kernel import Drawings
 
 from livefigure.encode import ALPHABET, to_text
@@ -23,14 +24,14 @@ DrawnByKernel = Callable[[Path], Drawings]
 def test_every_figure_of_a_notebook_is_on_its_page(
     notebook: Path, site: Site, drawn_by_kernel: DrawnByKernel
 ) -> None:
-    assert set(drawn_by_kernel(notebook)) == {figure.name for figure in _on_page_of(notebook)}
+    assert set(drawn_by_kernel(notebook)) == {figure.name for figure in book.figures_of(notebook)}
 
 
 def test_page_equals_kernel(
     notebook: Path, site: Site, new_page: NewPage, drawn_by_kernel: DrawnByKernel
 ) -> None:
     drawn = drawn_by_kernel(notebook)
-    for figure in _on_page_of(notebook):
+    for figure in book.figures_of(notebook):
         live = LiveFigurePage.open(new_page(), site.address + figure.page, figure.name)
         assert list(_differences(live, drawn[figure.name])) == []
 
@@ -39,7 +40,7 @@ def test_one_changed_integer_is_noticed(
     notebook: Path, site: Site, new_page: NewPage, drawn_by_kernel: DrawnByKernel
 ) -> None:
     """The comparison is worth something: it fails on damaged data."""
-    for figure in _on_page_of(notebook)[:1]:
+    for figure in book.figures_of(notebook)[:1]:
         page = new_page()
         page.route("**/_static/livefigures/*.js", _damage)
         live = LiveFigurePage.open(page, site.address + figure.page, figure.name)
@@ -47,19 +48,11 @@ def test_one_changed_integer_is_noticed(
         assert next(_differences(live, drawn), None) is not None
 
 
-def _on_page_of(notebook: Path) -> list[FigureOnPage]:
-    return [figure for figure in figures() if figure.page == f"notebooks/{notebook.stem}.html"]
-
-
 def _differences(live: LiveFigurePage, states: list[dict[str, Any]]) -> Iterator[str]:
     for state in states:
         live.move(state["positions"])
-        svg, caption = live.seen()
-        where = f"{live.name} at {state['positions']}: "
-        if found := difference(svg, flatten(state["svg"])):
-            yield where + found
-        if caption != state["caption"]:
-            yield f"{where}{caption!r} is not {state['caption']!r}"
+        if found := live.against(state):
+            yield f"{live.name} at {state['positions']}: {found}"
 
 
 def _damage(route: Route) -> None:

@@ -86,6 +86,16 @@ def figures(site: Path = SITE) -> list[FigureOnPage]:
     ]
 
 
+def page_of(notebook: Path) -> str:
+    """Return the page of a notebook, relative to the site."""
+    return f"notebooks/{notebook.stem}.html"
+
+
+def figures_of(notebook: Path, site: Path = SITE) -> list[FigureOnPage]:
+    """Return all live figures on the page of a notebook, in order."""
+    return [figure for figure in figures(site) if figure.page == page_of(notebook)]
+
+
 def why_unusable(root: Path = ROOT) -> str | None:
     """Return why the built site cannot be tested, or ``None`` if it can."""
     remedy = "run: make book"

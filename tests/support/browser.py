@@ -1,14 +1,9 @@
-"""The browser of the tests: find it, install it, start it, and watch what a page does.
-
-``python tests/support/browser.py`` installs one where there is none.
-"""
+"""Chromium, the browser of most tests: find it, start it, and watch what a page does."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -124,23 +119,3 @@ class Watch:
     def _on_answer(self, where: str, url: str, status: int) -> None:
         if status >= 400:
             self._note(where, f"{url} answered {status}")
-
-
-def _install() -> None:
-    """Install a browser: Debian's own where that is possible, else Playwright's."""
-    release = Path("/etc/os-release")
-    debian = release.exists() and "\nID=debian\n" in "\n" + release.read_text(encoding="utf-8")
-    if debian and os.geteuid() == 0:
-        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        for command in (["update"], ["install", "--yes", "chromium"]):
-            subprocess.run(["apt-get", "--quiet", "--quiet", *command], check=True, env=environment)
-    else:
-        subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"], check=True)
-
-
-if __name__ == "__main__":
-    with sync_playwright() as running:
-        found = executable(running)
-    if found is None:
-        print("Installing a browser for the tests …", flush=True)
-        _install()

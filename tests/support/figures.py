@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +62,113 @@ class Control:
     position: int
 
 
-class LiveFigurePage:
-    """A live figure on a page that a browser has open."""
+class Figure(ABC):
+    """A live figure that a browser has open; a subclass says how that browser is spoken to.
+
+    Attributes
+    ----------
+    name : str
+        Its id.
+    """
+
+    name: str
+
+    @abstractmethod
+    def ask(self, part: str, script: str, argument: Any = None) -> Any:
+        """Call a function of the page and return, as JSON would, what it returns or promises.
+
+        Parameters
+        ----------
+        part : str
+            The element that it gets first: ``svg``, ``form``, ``figcaption``, or ``:scope``
+            for the figure itself.
+        script : str
+            The function, in JavaScript.
+        argument : optional
+            What it gets second.
+        """
+
+    @abstractmethod
+    def press(self, key: str) -> None:
+        """Press a key, named as ``KeyboardEvent.key`` names it."""
+
+    def controls(self) -> dict[str, Control]:
+        """Return the controls by name."""
+        found: dict[str, list[Any]] = self.ask("form", _CONTROLS)
+        return {name: Control(*entry) for name, entry in found.items()}
+
+    def positions(self) -> dict[str, int]:
+        """Return where the controls stand."""
+        return {name: control.position for name, control in self.controls().items()}
+
+    def move(self, positions: Mapping[str, int]) -> None:
+        """Put native inputs to positions, as a reader's hand would, and wait for the frame."""
+        self.ask("form", _MOVE, dict(positions))
+
+    def tab_to(self, name: str) -> None:
+        """Press Tab from the top of the figure until a control has the focus."""
+        self.ask(":scope", "(root) => { root.tabIndex = -1; root.focus(); }")
+        for _ in range(2 * len(self.controls())):
+            self.press("Tab")
+            if self.ask(":scope", "() => document.activeElement.name") == name:
+                return
+        raise AssertionError(f"Tab does not reach {name}")
+
+    def step(self, name: str) -> None:
+        """Move a control to the next position by keyboard alone, from the last one back."""
+        self.tab_to(name)
+        control = self.controls()[name]
+        back = control.position == control.count - 1
+        if control.kind == "checkbox":
+            self.press(" ")
+        elif control.kind == "range":
+            self.press("ArrowLeft" if back else "ArrowRight")
+        else:
+            self.press("ArrowUp" if back else "ArrowDown")
+
+    def caption(self) -> str:
+        """Return the present caption."""
+        return self.ask("figcaption", "(caption) => caption.textContent") or ""
+
+    def data(self) -> str:
+        """Return the present markup of all artists that show data."""
+        text: str = self.ask("svg", _DATA, list(WORDS))
+        return text
+
+    def svg(self) -> str:
+        """Return the present drawing as XML."""
+        text: str = self.ask("svg", _XML)
+        return text
+
+    def seen(self) -> tuple[list[Element], str]:
+        """Return drawing and caption, to be compared with other ones."""
+        return flatten(self.svg()), self.caption()
+
+    def elsewhere(self) -> dict[str, int]:
+        """Return positions that all differ from the present ones."""
+        return {
+            name: (control.position + 1) % control.count
+            for name, control in self.controls().items()
+        }
+
+    def against(self, state: Mapping[str, Any]) -> str | None:
+        """Return how the figure differs from what the kernel drew, or ``None``.
+
+        Parameters
+        ----------
+        state : mapping
+            ``svg`` and ``caption``, as :mod:`support.probe` writes them.
+        """
+        svg, caption = self.seen()
+        if found := difference(svg, flatten(state["svg"])):
+            return found
+        if caption != state["caption"]:
+            return f"{caption!r} is not {state['caption']!r}"
+        return None
+
+
+class LiveFigurePage(Figure):
+    """A live figure on a page that Playwright has open."""
 
     def __init__(self, page: Page, name: str) -> None:
         self.page = page
@@ -79,6 +185,12 @@ class LiveFigurePage:
         figure.wait_live()
         return figure
 
+    def ask(self, part: str, script: str, argument: Any = None) -> Any:
+        return self.root.locator(part).evaluate(script, argument)
+
+    def press(self, key: str) -> None:
+        self.page.keyboard.press(key)
+
     def wait_live(self) -> None:
         """Wait until the figure has its data; fail with its own words if it cannot."""
         self.root.scroll_into_view_if_needed()
@@ -88,44 +200,6 @@ class LiveFigurePage:
         )
         state = self.root.get_attribute("data-state")
         assert state == "live", f"{self.name} is {state}: {self.root.inner_text()}"
-
-    def controls(self) -> dict[str, Control]:
-        """Return the controls by name."""
-        found: dict[str, list[Any]] = self.form.evaluate(_CONTROLS)
-        return {name: Control(*entry) for name, entry in found.items()}
-
-    def positions(self) -> dict[str, int]:
-        """Return where the controls stand."""
-        return {name: control.position for name, control in self.controls().items()}
-
-    def move(self, positions: Mapping[str, int]) -> None:
-        """Put native inputs to positions, as a reader's hand would, and wait for the frame."""
-        self.form.evaluate(_MOVE, dict(positions))
-
-    def caption(self) -> str:
-        """Return the present caption."""
-        return self.root.locator("figcaption").text_content() or ""
-
-    def data(self) -> str:
-        """Return the present markup of all artists that show data."""
-        text: str = self.image.evaluate(_DATA, list(WORDS))
-        return text
-
-    def svg(self) -> str:
-        """Return the present drawing as XML."""
-        text: str = self.image.evaluate(_XML)
-        return text
-
-    def seen(self) -> tuple[list[Element], str]:
-        """Return drawing and caption, to be compared with other ones."""
-        return flatten(self.svg()), self.caption()
-
-    def elsewhere(self) -> dict[str, int]:
-        """Return positions that all differ from the present ones."""
-        return {
-            name: (control.position + 1) % control.count
-            for name, control in self.controls().items()
-        }
 
 
 def flatten(svg: str) -> list[Element]:
