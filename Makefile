@@ -108,13 +108,19 @@ $(VENV)/.dev: $(VENV)/.installed requirements-dev.txt
 	$(call pip,what the tests need,-r requirements-dev.txt)
 	@touch $@
 
-lock: ## renew requirements.txt and requirements-dev.txt from pyproject.toml
+# What the figures are measured against; neither readers nor tests need it.
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.txt
+	$(call pip,what the benchmarks compare with,-r requirements-bench.txt)
+	@touch $@
+
+lock: ## renew the three requirements files from pyproject.toml
 	@set -e; tmp=$$(mktemp -d); trap 'rm -rf "$$tmp"' EXIT; \
 	$(PYTHON) -m venv "$$tmp/venv"; "$$tmp/venv/bin/pip" install --quiet uv; \
 	compile() { "$$tmp/venv/bin/uv" pip compile $(LOCK_FLAGS) "$$@" > /dev/null; }; \
 	echo "-e ." | compile -o requirements.txt -; \
 	grep -v '^-e' requirements.txt > "$$tmp/constraints.txt"; \
-	compile --group pyproject.toml:dev -c "$$tmp/constraints.txt" -o requirements-dev.txt
+	compile --group pyproject.toml:dev -c "$$tmp/constraints.txt" -o requirements-dev.txt; \
+	compile --group pyproject.toml:bench -c "$$tmp/constraints.txt" -o requirements-bench.txt
 
 LOCK_FLAGS := --universal --fork-strategy fewest --python-version 3.11 --no-annotate \
   --no-emit-index-url --quiet --upgrade --exclude-newer $(LOCK_DATE) \

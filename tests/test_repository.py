@@ -55,13 +55,20 @@ def test_lock_installs_this_repository_and_no_cuda() -> None:
 
 def test_pins_agree() -> None:
     project = tomllib.loads(_text("pyproject.toml"))
+    groups = project["dependency-groups"]
     lock, dev = _locked("requirements.txt"), _locked("requirements-dev.txt")
-    needed = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
+    needed = project["project"]["dependencies"] + groups["dev"]
     for requirement in needed:
         name = re.split(r"[^\w-]", requirement, maxsplit=1)[0].lower()
         assert name in lock or name in dev, f"{name} is not locked; run: make lock"
     for name in set(lock) & set(dev):
         assert lock[name].split()[0] == dev[name].split()[0], f"{name} differs; run: make lock"
+    bench = _locked("requirements-bench.txt")
+    for requirement in groups["bench"]:
+        name = re.split(r"[^\w-]", requirement, maxsplit=1)[0].lower()
+        assert name in bench and name not in lock, f"{name} belongs to the benchmarks alone"
+    for name in set(lock) & set(bench):
+        assert lock[name].split()[0] == bench[name].split()[0], f"{name} differs; run: make lock"
     torch = next(entry for entry in needed if entry.startswith("torch=="))
     assert lock["torch"] == torch.partition("==")[2]
 
