@@ -35,9 +35,13 @@ function matrix([columns, axes, differences], box, read) {
     for (let k = back; k < ints.length; k++)
       if (Math.floor(k / stride) % size >= step) ints[k] += ints[k - back];
   }
-  const row = (state) =>
-    box.reduce((sum, [first], k) => sum + (axes[k] === "1" ? (state[k] - first) * strides[k + 1] : 0), 0);
-  return { get: (at, column) => ints[column * strides[0] + at], row, columns };
+  const terms = box.map(([first], k) => [k, first, strides[k + 1]]).filter(([k]) => axes[k] === "1");
+  const row = (state) => {
+    let at = 0;
+    for (const term of terms) at += (state[term[0]] - term[1]) * term[2];
+    return at;
+  };
+  return { get: (at, column) => ints[column * strides[0] + at], row, columns, axes };
 }
 
 /** The kinds of a template's holes, in reading order. */
@@ -61,15 +65,16 @@ function plan(holes, matrices) {
   });
 }
 
-function gather(steps, state) {
-  const ints = [];
+/** Collect the integers of a state; a list that is given is used again, from its beginning. */
+function gather(steps, state, ints = []) {
+  let end = 0;
   for (const { count, from, column } of steps) {
     const at = from.row(state);
-    if (column !== undefined) ints.push(from.get(at, column));
+    if (column !== undefined) ints[end++] = from.get(at, column);
     else {
       const size = count ? 2 * count.get(count.row(state), 0) : from.columns;
-      if (count) ints.push(size / 2);
-      for (let k = 0; k < size; k++) ints.push(from.get(at, k));
+      if (count) ints[end++] = size / 2;
+      for (let k = 0; k < size; k++) ints[end++] = from.get(at, k);
     }
   }
   return ints;
@@ -91,7 +96,9 @@ function decode(header, body) {
         + holes.reduce((sum, hole) => sum + (hole === "p" ? 2 : hole[0] === "g" ? 1 : 0), 0);
       return plan(holes, decoded.slice(first, (first += count)));
     });
-    return { slot, templates, chosen, plans };
+    const controls = header.box.map((_, k) => k)
+      .filter((k) => [chosen, ...decoded].some(({ axes }) => axes[k] === "1"));
+    return { slot, templates, chosen, plans, controls };
   });
   return { ...header, slots, captions: matrixOf(header.caption) };
 }

@@ -11,8 +11,10 @@ class LiveFigure {
     this.picture = new Picture(root.querySelector("svg"));
     this.caption = root.querySelector("figcaption");
     this.names = [...new Set([...this.form.elements].map((input) => input.name).filter(Boolean))];
+    this.known = {};
     this.parts = [];
     this.first = this.caption.textContent;
+    this.ints = [];
     this.status = root.appendChild(document.createElement("p"));
     this.status.className = "livefigure-status";
     this.status.setAttribute("role", "status");
@@ -42,8 +44,12 @@ class LiveFigure {
     return input.type === "checkbox" ? +input.checked : +input.value;
   }
 
+  /** The words for the positions of a control. */
   words(name) {
-    const input = this.input(name);
+    return (this.known[name] ??= this.read(this.input(name)));
+  }
+
+  read(input) {
     if (input.dataset?.words) return JSON.parse(input.dataset.words);
     if (input.options) return [...input.options].map((option) => option.text);
     if (input.type === "checkbox") return ["off", "on"];
@@ -72,10 +78,13 @@ class LiveFigure {
       box.every(([first, count], k) => state[k] >= first && state[k] < first + count));
     this.root.toggleAttribute("data-pending", !part);
     if (!part) return this.lack();
-    for (const { slot, templates, chosen, plans } of part.slots) {
+    const before = this.part === part && this.state;
+    for (const { slot, templates, chosen, plans, controls } of part.slots) {
+      if (before && !controls.some((k) => state[k] !== before[k])) continue;
       const choice = chosen.get(chosen.row(state), 0);
-      this.picture.show(slot, part, templates[choice], gather(plans[choice], state));
+      this.picture.show(slot, part, templates[choice], gather(plans[choice], state, this.ints));
     }
+    [this.part, this.state] = [part, state];
     this.caption.textContent = part.strings[part.captions.get(part.captions.row(state), 0)];
     if (moved) {
       clearTimeout(this.saying);
@@ -169,9 +178,15 @@ class LiveFigure {
   receive(header, body) {
     this.arrived = true;
     try {
-      this.parts.push(decode(header, body));
+      const part = decode(header, body);
+      this.parts.push(part);
       this.root.dataset.state = "live";
       this.update(false);
+      // What the first frame does not show is built now, or a first move would have to wait for it.
+      (window.requestIdleCallback ?? setTimeout)(() => {
+        for (const { slot, templates } of part.slots)
+          for (const template of templates) this.picture.prepare(slot, part, template);
+      });
     } catch (error) {
       this.reason ??= error.message;
     }

@@ -134,12 +134,18 @@ class Picture {
       this.groups.set(+group.dataset.slot, { group, built: new Map(), shown: null });
   }
 
+  /** Return the nodes of `template` of `tables` for a slot; they are built once. */
+  prepare(slot, tables, template) {
+    const { built } = this.groups.get(slot);
+    const key = tables.templates[template];
+    if (!built.has(key)) built.set(key, build(key));
+    return built.get(key);
+  }
+
   /** Show `template` of `tables` in a slot, filled with `ints`. */
   show(slot, tables, template, ints) {
     const entry = this.groups.get(slot);
-    const key = tables.templates[template];
-    let built = entry.built.get(key);
-    if (!built) entry.built.set(key, (built = build(key)));
+    const built = this.prepare(slot, tables, template);
     let at = 0;
     for (const field of built.fields) at = fill(field, ints, at, tables);
     if (entry.shown !== built) {
