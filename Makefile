@@ -36,7 +36,7 @@ serve: site ## build the site and serve it on this machine (PORT=8000)
 lab: $(VENV)/.installed ## open the notebooks in JupyterLab
 	$(BIN)/python -m jupyterlab --ServerApp.root_dir=notebooks
 
-bench: $(VENV)/.dev ## run every benchmark there is
+bench: $(VENV)/.bench ## run every benchmark there is
 	@ran=no; for file in $$(grep -l __main__ benchmarks/*.py); do \
 	  ran=yes; echo "== $$file"; $(BIN)/python "$$file" || exit 1; done; \
 	  test $$ran = yes || echo "benchmarks/ holds no benchmark yet."

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import io
 import math
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import figures
-from contenders import livefigures, savefig
+from contenders import livefigures, panel_embed, plotly_frames, savefig
 from contenders.subject import Built, Subject
 from playwright.sync_api import Browser
 from timing import Timing, measure, median, p95
@@ -33,6 +34,8 @@ from livefigure import LiveFigure  # noqa: E402
 CONTENDERS: dict[str, Callable[[Subject, Path], Built]] = {
     "livefigure": livefigures.build,
     "savefig": savefig.build,
+    "Panel embed": panel_embed.build,
+    "Plotly frames": plotly_frames.build,
 }
 
 #: What livefigure promises: bytes gzipped and milliseconds to build a state, script of a move
@@ -46,7 +49,7 @@ GOALS = {
 }
 
 HEADS = (
-    "figure", "way", "states built", "build, s", "ms a state",
+    "figure", "way", "states built", "build, CPU s", "ms a state",
     "states raw, KB", "gzipped, KB", "gzipped bytes a state", "rest gzipped, KB",
     "usable after, ms", "input to frame, ms: median", "p95",
 )  # fmt: skip
@@ -119,7 +122,7 @@ class Result:
 class Effort:
     """How thoroughly to measure: states of contenders, builds of ours, moves and loads."""
 
-    states: int | None = 60
+    states: int | None = 24
     builds: int = 3
     moves: int = 200
     loads: int = 5
@@ -148,7 +151,9 @@ def run(
         assert best is not None
         subject, built = best
         times = measure(chromium, built, subject.names, moves=effort.moves, loads=effort.loads)
-    return Result(name, way, subject.figure.states, built, times)
+    result = Result(name, way, subject.figure.states, built, times)
+    print(" ".join(result.row()), file=sys.stderr, flush=True)
+    return result
 
 
 def in_book() -> Iterator[tuple[str, Callable[[], LiveFigure]]]:
@@ -183,7 +188,7 @@ def goal_rows(results: list[Result]) -> list[tuple[str, ...]]:
 def parse_arguments() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--states", type=int, default=60,
+    parser.add_argument("--states", type=int, default=24,
                         help="states of a contender; 0 for all (default: %(default)s)")  # fmt: skip
     parser.add_argument("--figures", nargs="*", help="only these of the four figures")
     parser.add_argument("--ways", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
@@ -205,6 +210,7 @@ def main() -> None:
     if unknown := set(chosen) - set(subjects):
         sys.exit(f"no figure is named {', '.join(sorted(unknown))}; known: {', '.join(subjects)}")
     effort = Effort(states=options.states or None)
+    print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the beginning.")
     with browser.launch() as chromium:
         results = [
             run(chromium, name, way, subjects[name], effort)

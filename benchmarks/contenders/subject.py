@@ -154,7 +154,7 @@ class Built:
     counts, start : tuple of int
         The positions of each control, and where it stands at first.
     seconds : float
-        The time to make all states.
+        Time of the processor to make all states: other work on the machine does not count.
     states, rest : Size
         What the states weigh, and the page, script and font around them.
     """
