@@ -608,7 +608,7 @@ ORTHOGONAL = Drill(
     follow_up=FollowUp(
         "Fifty random 100×100 matrices multiplied: what do orthogonal ones spare you?",
         "All singular values of the product stay 1. With normal matrices of variance 1/100 the "
-        "root mean square stays near 1 too, but the largest is above 5 and the median below "
+        "root mean square stays near 1 too, but the largest is above 4 and the median below "
         "1e-7: almost every direction is lost.",
     ),
     call=_draw_matrices,
