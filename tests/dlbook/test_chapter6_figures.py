@@ -71,7 +71,7 @@ def refusal(layer: Any) -> str:
         ("same", (7, 6, 3, 2), (8, 3, 1, 1)),
         ("ceil_mode", (10, 3, 4, 2), (6, 3, 2, 0)),
         ("round_trip", (9, 4, 3, 2, 3), (6, 3, 2, 1, 0)),
-        ("flatten", (64, 3), (224, "AlexNet")),
+        ("flatten", (3, 64), ("AlexNet", 224)),
     ],
 )
 def test_controls_and_defaults(
