@@ -297,8 +297,8 @@ def test_the_map_shows_holes_and_crops(namespace: dict[str, Any], gridding: Defa
     assert image.get_array().shape == (13, 13)
     assert (image.get_array() == 0).sum() == 13**2 - 7**2
     text = gridding.caption(kernel=5, d1=5, d2=5, d3=5)
-    assert "The map shows the middle 33 × 33." in text
-    assert image.get_array().shape == (33, 33)
+    assert "The map shows the middle 25 × 25." in text
+    assert image.get_array().shape == (25, 25)
     assert "middle" not in gridding.caption()
 
 
