@@ -85,13 +85,25 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session", params=["firefox", "webkit"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Start another engine than Chromium; skip where it cannot be had, but never in CI."""
-    if request.param in engines.missing():
-        sentence = engines.why_missing(request.param)
+    _need_engine(request.param)
+    with engines.launch(request.param) as launched:
+        yield launched
+
+
+@pytest.fixture(params=["firefox", "webkit"])
+def dark_engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """Start another engine than Chromium, on a system in dark mode."""
+    _need_engine(request.param)
+    with engines.launch(request.param, dark=True) as launched:
+        yield launched
+
+
+def _need_engine(name: str) -> None:
+    if name in engines.missing():
+        sentence = engines.why_missing(name)
         if os.environ.get("CI"):
             pytest.fail(sentence, pytrace=False)
         pytest.skip(sentence)
-    with engines.launch(request.param) as launched:
-        yield launched
 
 
 @pytest.fixture

@@ -154,6 +154,17 @@ def test_engines_read_move_and_press_as_chromium_does(tmp_path: Path, engine: En
         assert live.positions() == {"a": 6, "b": 2, "c": 0, "d": 1}
 
 
+def test_a_frame_is_as_narrow_as_a_phone(tmp_path: Path, engine: Engine) -> None:
+    wide = "<body style='margin: 0'><div style='width: 500px; height: 9000px'></div>"
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Page</title>{_ICON}{wide}")
+    widths = "() => [document.body.scrollWidth, document.documentElement.clientWidth]"
+    with serve(tmp_path) as address:
+        engine.goto_narrow(address, 360, 740)
+        assert engine.call(widths) == [500, 360]
+        engine.goto(address)
+        assert engine.call(widths)[1] > 1000
+
+
 def test_an_exception_in_an_engine_has_its_words(engine: Engine) -> None:
     engine.goto("about:blank")
     with pytest.raises(RuntimeError, match=f"{engine.name}: .*nothing"):

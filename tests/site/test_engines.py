@@ -5,12 +5,15 @@ Chromium's tests visit many states; these look for what only another engine show
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from support import book
 from support.book import Site
 from support.engines import Engine, EngineFigure
@@ -85,17 +88,22 @@ def test_colors_are_those_of_the_theme(notebook: Path, site: Site, engine: Engin
     papers = set()
     for mode in ("light", "dark"):
         engine.theme(mode)
-        for name, figure in figures.items():
-            paints = figure.ask("svg", _PAINTS)
-            assert paints
-            assert [paint for paint in paints if paint[1] != paint[2]] == []
-            paper, words = figure.ask("svg", _WORDS)
-            papers.add(paper)
-            assert words
-            for fill in set(words):
-                contrast = _contrast(fill, paper)
-                assert contrast >= 3, f"{name}: words in {fill} on {paper}: {contrast:.1f}"
+        papers |= {_paper_of_good_contrast(figure) for figure in figures.values()}
     assert len(papers) == 2
+
+
+def _paper_of_good_contrast(figure: EngineFigure) -> str:
+    """Return the color under a figure, once its own colors have proved to go with it."""
+    paints = figure.ask("svg", _PAINTS)
+    assert paints
+    assert [paint for paint in paints if paint[1] != paint[2]] == []
+    paper: str
+    paper, words = figure.ask("svg", _WORDS)
+    assert words
+    for fill in set(words):
+        contrast = _contrast(fill, paper)
+        assert contrast >= 3, f"{figure.name}: words in {fill} on {paper}: {contrast:.1f}"
+    return paper
 
 
 def _contrast(one: str, other: str) -> float:
@@ -108,6 +116,37 @@ def _contrast(one: str, other: str) -> float:
 
     dark, light = sorted((luminance(one), luminance(other)))
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_the_dark_mode_of_the_system_is_followed(site: Site, dark_engine: Engine) -> None:
+    """The first chapter's page, as all pages have the same script and style."""
+    notebook = book.notebooks()[0]
+    figures = _open(dark_engine, site.address + book.page_of(notebook), notebook)
+    assert dark_engine.call("() => document.documentElement.dataset.theme") == "dark"
+    papers = {_paper_of_good_contrast(figure) for figure in figures.values()}
+    assert all(_contrast(paper, "rgb(0, 0, 0)") < 1.5 for paper in papers)
+    dark_engine.call("() => scrollTo(0, 0)")
+    picture = Image.open(io.BytesIO(dark_engine.screenshot())).convert("L")
+    assert np.asarray(picture)[:, -40:].max() < 240, "a light scroll bar"
+
+
+def test_fits_a_phone(notebook: Path, site: Site, engine: Engine) -> None:
+    engine.goto_narrow(site.address + book.page_of(notebook), 360, 740)
+    widths = "({ scrollWidth, clientWidth }) => [scrollWidth, clientWidth]"
+    needed, width = engine.call(f"() => ({widths})(document.documentElement)")
+    assert width == 360
+    assert needed <= width, "it scrolls sideways"
+    for name in [figure.name for figure in book.figures_of(notebook)]:
+        figure = EngineFigure(engine, name)
+        left, right = figure.ask(
+            "svg", "(svg) => [svg.getBoundingClientRect().left, svg.getBoundingClientRect().right]"
+        )
+        assert left >= 0, name
+        assert right <= width, name
+        assert figure.smallest_text() >= 8, f"{name}: text of such a size cannot be read"
+        before = figure.data()
+        figure.move(figure.elsewhere())
+        assert figure.data() != before, name
 
 
 def test_works_from_a_file(notebook: Path, site: Site, engine: Engine) -> None:

@@ -18,15 +18,6 @@ _INK = """(svg) => [...svg.querySelectorAll("[fill^='var('], [stroke^='var(']")]
   })"""
 
 
-_SMALLEST_TEXT = """(svg) => Math.min(...[...svg.querySelectorAll("text")].map((text) => {
-  const { a, b } = text.getScreenCTM();
-  const sized = [text, ...text.querySelectorAll("tspan")]
-    .filter((node) => node.matches("[font-size]"));
-  const sizes = sized.map((node) => parseFloat(getComputedStyle(node).fontSize));
-  return Math.max(...sizes) * Math.hypot(a, b);  // the largest of a line, as exponents are small
-}))"""
-
-
 def test_every_control_changes_the_data(live_figure: LiveFigurePage) -> None:
     start = live_figure.data()
     defaults = live_figure.positions()
@@ -109,8 +100,7 @@ def test_fits_a_phone(site: Site, figure: FigureOnPage, new_page: NewPage) -> No
     assert box is not None
     assert box["x"] >= 0
     assert box["x"] + box["width"] <= 360
-    smallest = live.image.evaluate(_SMALLEST_TEXT)
-    assert smallest >= 8, f"text of {smallest:.1f} px cannot be read"
+    assert live.smallest_text() >= 8, "text of such a size cannot be read"
     _assert_moves(live)
 
 

@@ -31,6 +31,9 @@ if sys.platform == "linux":  # elsewhere neither engine can be had in this way
 #: The window, in pixels of the page.
 WIDTH, HEIGHT = 1280, 900
 
+#: Asks a page to be dark, as a system in dark mode does; 0 stands for dark.
+_FIREFOX_DARK = ("layout.css.prefers-color-scheme.content-override", 0)
+
 #: The codes that WebDriver has for keys without a character (W3C WebDriver, Keyboard actions).
 _KEYS = {
     "Tab": "\ue004",
@@ -70,6 +73,29 @@ class Engine(ABC):
     @abstractmethod
     def goto(self, address: str) -> None:
         """Open a page and wait until it has loaded."""
+
+    @abstractmethod
+    def enter_frame(self) -> None:
+        """Speak to the page in the first frame of this one, until the next :meth:`goto`."""
+
+    def goto_narrow(self, address: str, width: int, height: int) -> None:
+        """Open a page in a frame of a size in pixels: windows do not get as narrow as a phone."""
+        self.goto("about:blank")
+        self.call(
+            """(address, width, height) => new Promise((done) => {
+              const frame = document.createElement("iframe");
+              // Without scroll bars, which take no room on a phone; scripts scroll nevertheless.
+              Object.assign(frame, { width, height, scrolling: "no" });
+              Object.assign(frame, { src: address, onload: () => done() });
+              frame.style.border = 0;
+              document.body.style.margin = 0;
+              document.body.append(frame);
+            })""",
+            address,
+            width,
+            height,
+        )
+        self.enter_frame()
 
     @abstractmethod
     def press(self, key: str) -> None:
@@ -157,6 +183,9 @@ class Firefox(Engine):
     def goto(self, address: str) -> None:
         self._browser.navigate(address)
 
+    def enter_frame(self) -> None:
+        self._browser.switch_to_frame(0)
+
     def press(self, key: str) -> None:
         code = _KEYS.get(key, key)
         ActionSequence(self._browser, "key", "keyboard").key_down(code).key_up(code).perform()
@@ -203,7 +232,11 @@ class WebKit(Engine):
         self._browser = browser
 
     def goto(self, address: str) -> None:
+        self._browser.switch_to.default_content()
         self._browser.get(address)
+
+    def enter_frame(self) -> None:
+        self._browser.switch_to.frame(0)
 
     def press(self, key: str) -> None:
         ActionChains(self._browser).send_keys(_KEYS.get(key, key)).perform()
@@ -274,26 +307,30 @@ def why_missing(name: str) -> str:
 
 
 @contextmanager
-def launch(name: str) -> Iterator[Engine]:
+def launch(name: str, *, dark: bool = False) -> Iterator[Engine]:
     """Run an engine while the block runs.
 
     Parameters
     ----------
     name : str
         ``firefox`` or ``webkit``. It must be on this machine: :func:`missing` tells.
+    dark : bool, default: False
+        Whether the system is in dark mode; pages see it as ``prefers-color-scheme``.
     """
-    with _firefox() if name == "firefox" else _webkit() as engine:
+    with _firefox(dark) if name == "firefox" else _webkit(dark) as engine:
         yield engine
 
 
 @contextmanager
-def _firefox() -> Iterator[Engine]:
+def _firefox(dark: bool) -> Iterator[Engine]:
     logging.getLogger("mozversion").setLevel(logging.ERROR)
     browser = Marionette(
         bin=firefox_on_path(), headless=True, port=_free_port(), gecko_log=os.devnull
     )
     try:
         browser.start_session()
+        if dark:
+            browser.set_pref(*_FIREFOX_DARK)
         engine = Firefox(browser)
         engine.resize(WIDTH, HEIGHT)
         yield engine
@@ -303,12 +340,13 @@ def _firefox() -> Iterator[Engine]:
 
 
 @contextmanager
-def _webkit() -> Iterator[Engine]:
+def _webkit(dark: bool) -> Iterator[Engine]:
     options = Options()
     options.binary_location = minibrowser() or ""
     options.add_argument("--automation")
     with ExitStack() as stack:
         environment = {**os.environ, "DISPLAY": stack.enter_context(_screen())}
+        environment["GTK_THEME"] = "Adwaita:dark" if dark else "Adwaita"
         if os.geteuid() == 0:  # as root WebKit has no sandbox
             environment["WEBKIT_DISABLE_SANDBOX_THIS_IS_DANGEROUS"] = "1"
         service = Service(shutil.which("WebKitWebDriver"), env=environment)

@@ -50,6 +50,14 @@ _DATA = """(svg, words) => [...svg.querySelectorAll("[data-slot]")]
   .filter((slot) => !words.includes(slot.dataset.kind))
   .map((slot) => slot.innerHTML).join("\\n")"""
 
+_SMALLEST_TEXT = """(svg) => Math.min(...[...svg.querySelectorAll("text")].map((text) => {
+  const { a, b } = text.getScreenCTM();
+  const sized = [text, ...text.querySelectorAll("tspan")]
+    .filter((node) => node.matches("[font-size]"));
+  const sizes = sized.map((node) => parseFloat(getComputedStyle(node).fontSize));
+  return Math.max(...sizes) * Math.hypot(a, b);  // the largest of a line, as exponents are small
+}))"""
+
 _XML = "(svg) => new XMLSerializer().serializeToString(svg)"
 
 
@@ -134,6 +142,11 @@ class Figure(ABC):
         """Return the present markup of all artists that show data."""
         text: str = self.ask("svg", _DATA, list(WORDS))
         return text
+
+    def smallest_text(self) -> float:
+        """Return the size of the smallest text of the picture, in pixels of the screen."""
+        size: float = self.ask("svg", _SMALLEST_TEXT)
+        return size
 
     def svg(self) -> str:
         """Return the present drawing as XML."""
