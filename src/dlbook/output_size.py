@@ -262,10 +262,10 @@ def same_padding(kernel: int, dilation: int = 1) -> tuple[int, int]:
 
 
 def same_padding_tf(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
-    r"""Return the zeros that TensorFlow's ``SAME`` adds, so that :math:`m = \lceil n/s \rceil`.
+    r"""Return the zeros that TensorFlow's ``SAME`` adds, for as many outputs as n/s rounded up.
 
-    Together :math:`\max((m - 1)s + k^e - n,\, 0)`, and the end gets the odd one. They depend on
-    the size.
+    With :math:`m = \lceil n/s \rceil` they are :math:`\max((m - 1)s + k^e - n,\, 0)` together, and
+    the end gets the odd one. They depend on the size.
 
     Parameters
     ----------
