@@ -129,7 +129,7 @@ def _range(ident: str, control: Control) -> str:
     if control.kind == "play":
         play = (
             f'<button type="button" data-play="{control.name}"'
-            f' data-interval="{control.interval}" aria-pressed="false">Play</button>'
+            f' data-interval="{control.interval}">Play</button>'
         )
     # The slider says its own value: an output would announce it a second time.
     return (

@@ -18,6 +18,14 @@ _INK = """(svg) => [...svg.querySelectorAll("[fill^='var('], [stroke^='var(']")]
   })"""
 
 
+_FOCUSED = """(id) => {
+  const node = document.activeElement;
+  const { outlineStyle, outlineWidth } = getComputedStyle(node);
+  return [node.name || node.textContent, node.closest("figure")?.id === id,
+    outlineStyle === "none" ? 0 : parseFloat(outlineWidth)];
+}"""
+
+
 def test_every_control_changes_the_data(live_figure: LiveFigurePage) -> None:
     start = live_figure.data()
     defaults = live_figure.positions()
@@ -156,6 +164,32 @@ def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
         assert len(images) > 1, f"{name} changes nothing"
     if sliders:
         assert len(captions) > 1, "no slider changes the caption"
+
+
+def test_tab_meets_every_control_in_order_and_shows_where_it_is(
+    live_figure: LiveFigurePage,
+) -> None:
+    page = live_figure.page
+    live_figure.root.evaluate("(root) => { root.tabIndex = -1; root.focus(); }")
+    met: list[str] = []
+    while True:
+        page.keyboard.press("Tab")
+        name, inside, outline = page.evaluate(_FOCUSED, live_figure.name)
+        if not inside:
+            break
+        assert outline >= 2, f"one does not see that {name} has the focus"
+        met.append(name)
+        assert len(met) <= 3 * len(live_figure.controls()) + 1, f"Tab does not leave: {met}"
+    assert [name for name in met if name not in ("Play", "Reset")] == list(live_figure.controls())
+    assert met[-1] == "Reset"
+
+
+def test_what_a_drag_moves_has_a_slider_too(live_figure: LiveFigurePage) -> None:
+    sliders = {name for name, control in live_figure.controls().items() if control.kind == "range"}
+    for pad in live_figure.image.locator("[data-pad]").all():
+        moved = json.loads(pad.get_attribute("data-moves") or "{}").values()
+        assert moved
+        assert {name for name, _ in moved} <= sliders
 
 
 def test_words_go_with_the_slider(live_figure: LiveFigurePage) -> None:

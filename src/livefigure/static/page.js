@@ -132,7 +132,6 @@ class LiveFigure {
     const stop = () => {
       clearInterval(this.playing);
       this.playing = null;
-      button.setAttribute("aria-pressed", "false");
       button.textContent = "Play";
     };
     const step = () => {
@@ -143,7 +142,6 @@ class LiveFigure {
     if (this.playing) return stop();
     step();
     if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
-    button.setAttribute("aria-pressed", "true");
     button.textContent = "Pause";
     this.playing = setInterval(step, +button.dataset.interval);
   }
