@@ -14,7 +14,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
   $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && echo $$p && break; done)
 
-.PHONY: help book test serve lab bench lint format lock vendor cases clean site browser
+.PHONY: help book test test-all serve lab bench lint format lock vendor cases clean site browser
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -26,7 +26,10 @@ book: site ## build the site and say where it is
 	@echo "The book is in _build/html. A double click opens it, on $(CURDIR)/_build/html/index.html"
 	@echo "Or run: make serve"
 
-test: $(VENV)/.dev browser site ## build the site and run every test
+test: $(VENV)/.dev browser site ## build the site and test it
+	$(BIN)/python -m pytest -m "not thorough"
+
+test-all: $(VENV)/.dev browser site ## the same, with every variant of every page
 	$(BIN)/python -m pytest
 
 serve: site ## build the site and serve it on this machine (PORT=8000)

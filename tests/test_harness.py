@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import book, engines, install
+from support import axe, book, engines, install
 from support.book import ROOT
 from support.browser import NewPage, Watch
 from support.engines import Engine, EngineFigure
@@ -84,6 +84,36 @@ def test_watch(tmp_path: Path, new_page: NewPage, body: str, expected: str | Non
     else:
         with pytest.raises(AssertionError, match=expected):
             watch.check()
+
+
+_PAGE = "<!doctype html><html lang=en><title>Page</title><main><h1>Page</h1>{}</main>"
+
+
+@pytest.mark.parametrize(
+    ("body", "rules"),
+    [
+        ("<p>quiet</p>", set()),
+        ("<input>", {"label"}),
+        ("<p class=pale>pale</p>", {"color-contrast"}),
+        ("<table><tr><th></th><td>1</td></tr></table>", {"empty-table-header"}),
+    ],
+)
+def test_axe(tmp_path: Path, new_page: NewPage, body: str, rules: set[str]) -> None:
+    (tmp_path / "page.css").write_text(".pale { color: #aaa; background: #fff; }")
+    links = f"{_ICON}{_POLICY}<link rel=stylesheet href=page.css>"
+    (tmp_path / "index.html").write_text(_PAGE.format(body).replace("<title>", links + "<title>"))
+    page = new_page()
+    with serve(tmp_path) as address:
+        watch = Watch(address)
+        watch.attach(page)
+        page.goto(address)
+        found = axe.violations(page)
+        calm = axe.violations(page, but=axe.CONTRAST)
+        pale = axe.violations(page, "main", only=axe.CONTRAST)
+    assert {sentence.split()[0] for sentence in found} == rules
+    assert {sentence.split()[0] for sentence in calm} == rules - set(axe.CONTRAST)
+    assert {sentence.split()[0] for sentence in pale} == rules & set(axe.CONTRAST)
+    watch.check()
 
 
 def test_server_compresses_and_has_a_page_for_wrong_addresses(

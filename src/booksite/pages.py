@@ -38,6 +38,9 @@ _SEARCH: Final = re.compile(
 _NEXT: Final = re.compile(r"<link rel=\"next\"[^>]*>\s*")
 _LOG: Final = re.compile(r"console\.log\((?:`[^`]*`|\"[^\"]*\"|'[^']*')\)")
 _HEAD: Final = re.compile(r"<meta charset=[^>]*>")
+_EMPTY_HEADING: Final = re.compile(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>")
+_SIDEBAR: Final = '<div id="pst-primary-sidebar" class'
+_LANDMARK: Final = ' role="navigation" aria-label="Sidebar"'
 _REDIRECT: Final = re.compile(
     r"\s*<meta http-equiv=\"Refresh\" content=\"0; url=([^\"]+)\" ?/?>\s*"
 )
@@ -83,6 +86,9 @@ def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dic
     page = _NEXT.sub("", page)  # Firefox fetches it in advance, which the policy forbids
     if not is_search:
         page = _SEARCH.sub("", page)
+    page = _EMPTY_HEADING.sub("<td></td>", page)  # a screen reader would announce it
+    # Logo and search field stand outside the theme's own <nav>: a landmark around all of it.
+    page = page.replace(_SIDEBAR, _SIDEBAR.replace(" class", f"{_LANDMARK} class"))
     page = _SCRIPT.sub(lambda match: _script(match, prefix, files), page)
     page = _STYLE.sub(lambda match: _style(match, prefix, files), page)
     if "Content-Security-Policy" not in page:
@@ -218,6 +224,7 @@ def _set_options(app: Sphinx, config: Config) -> None:
 
 def _add_style(app: Sphinx) -> None:
     app.add_css_file("site.css", priority=900)
+    app.add_js_file("site.js", loading_method="defer")
 
 
 def setup(app: Sphinx) -> None:

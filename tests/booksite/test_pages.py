@@ -55,6 +55,22 @@ def test_no_page_is_fetched_in_advance() -> None:
     assert links[1] in finished
 
 
+@pytest.mark.parametrize("heading", ['<th class="head"><p></p></th>', '<th class="head">\n</th>'])
+def test_a_heading_without_words_is_none(heading: str) -> None:
+    """A screen reader would announce it with each cell of its column."""
+    kept = '<th class="head"><p>words</p></th>'
+    finished, _ = finish(page(f"<table><tr>{heading}{kept}</tr></table>"), "")
+    assert f"<table><tr><td></td>{kept}</tr></table>" in finished
+
+
+def test_the_whole_sidebar_is_a_landmark() -> None:
+    """The theme makes one of the menu only; its logo and its search field stand outside."""
+    finished, _ = finish(page('<div id="pst-primary-sidebar" class="a">'), "")
+    assert '<div id="pst-primary-sidebar" role="navigation" aria-label="Sidebar" class="a">' in (
+        finished
+    )
+
+
 def test_policy_by_need() -> None:
     plain, _ = finish(page(), "")
     math, _ = finish(page('<span class="katex">x</span>'), "")
