@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import figures
+import matplotlib.pyplot as plt
 from contenders import livefigures, panel_embed, plotly_frames, savefig
 from contenders.subject import Built, Subject
 from playwright.sync_api import Browser
@@ -120,18 +121,21 @@ class Result:
 
 @dataclass(frozen=True)
 class Effort:
-    """How thoroughly to measure: states of contenders, builds of ours, moves and loads."""
+    """How thoroughly to measure: states of contenders, builds of ours, moves, loads, passes."""
 
     states: int | None = 24
     builds: int = 3
     moves: int = 200
     loads: int = 5
+    passes: int = 3
 
 
 def in_chapter(notebook: str, name: str) -> LiveFigure:
     """Return a figure of a chapter, made by the cells of its notebook, whose prints are dropped."""
     with contextlib.redirect_stdout(io.StringIO()):
-        return chapters.figure_in(chapters.namespace_with(notebook, name), name)
+        figure = chapters.figure_in(chapters.namespace_with(notebook, name), name)
+    plt.close("all")  # the other figures of the chapter
+    return figure
 
 
 def run(
@@ -150,7 +154,10 @@ def run(
                 best = subject, built
         assert best is not None
         subject, built = best
-        times = measure(chromium, built, subject.names, moves=effort.moves, loads=effort.loads)
+        times = measure(
+            chromium, built, subject.names,
+            moves=effort.moves, loads=effort.loads, passes=effort.passes,
+        )  # fmt: skip
     result = Result(name, way, subject.figure.states, built, times)
     print(" ".join(result.row()), file=sys.stderr, flush=True)
     return result
@@ -188,11 +195,20 @@ def goal_rows(results: list[Result]) -> list[tuple[str, ...]]:
 def parse_arguments() -> argparse.Namespace:
     """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--states", type=int, default=24,
-                        help="states of a contender; 0 for all (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--figures", nargs="*", help="only these of the four figures")
-    parser.add_argument("--ways", nargs="*", choices=CONTENDERS, default=list(CONTENDERS))
-    parser.add_argument("--no-book", action="store_true", help="leave out the figures of the book")
+    say = parser.add_argument
+    say(
+        "--states", type=int, default=24, help="most states of a contender, 0 for all (%(default)s)"
+    )
+    say(
+        "--passes",
+        type=int,
+        default=3,
+        choices=range(1, 6),
+        help="passes of all moves (%(default)s)",
+    )
+    say("--figures", nargs="*", help="only these of the four figures")
+    say("--ways", nargs="*", choices=CONTENDERS, default=list(CONTENDERS), help="only these ways")
+    say("--no-book", action="store_true", help="leave out the figures of the book")
     options = parser.parse_args()
     if options.states < 0:
         parser.error("--states takes a number from 0 on")
@@ -209,7 +225,7 @@ def main() -> None:
     chosen = options.figures or list(subjects)
     if unknown := set(chosen) - set(subjects):
         sys.exit(f"no figure is named {', '.join(sorted(unknown))}; known: {', '.join(subjects)}")
-    effort = Effort(states=options.states or None)
+    effort = Effort(states=options.states or None, passes=options.passes)
     print(f"{os.cpu_count()} processors, load {os.getloadavg()[0]:.1f} at the beginning.")
     with browser.launch() as chromium:
         results = [

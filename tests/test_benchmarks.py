@@ -84,8 +84,8 @@ def test_a_page_is_built_moved_and_timed(
     built = importlib.import_module(f"contenders.{way}").build(subject, tmp_path)
     assert built.counts == (3, 2) and built.seconds > 0
     assert 0 < built.states.gzipped < built.states.raw
-    times = timing.measure(chromium, built, subject.names, moves=3, loads=2, slowdown=1)
-    assert len(times.usable) == len(times.first) == 2
+    times = timing.measure(chromium, built, subject.names, moves=3, loads=3, passes=2, slowdown=1)
+    assert len(times.usable) == len(times.first) == 3
     assert len(times.script) == len(times.frame) == 3
     assert all(0 <= script < frame for script, frame in zip(times.script, times.frame, strict=True))
     # The page counts from its own beginning, which lies before the input.
@@ -104,14 +104,22 @@ def test_every_picture_of_savefig_is_another_state(tilt: LiveFigure, tmp_path: P
     assert len(bare) == 6
 
 
-@pytest.mark.parametrize("change", [{"moves": 0}, {"loads": 0}])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"moves": 0}, "at least one move"),
+        ({"loads": 0}, "at least one move and one load"),
+        ({"passes": 0}, "passes are some of the 5 loads, not 0"),
+        ({"loads": 2, "passes": 3}, "passes are some of the 2 loads, not 3"),
+    ],
+)
 def test_nothing_to_measure_is_refused(
-    chromium: Browser, tilt: LiveFigure, tmp_path: Path, change: dict[str, int]
+    chromium: Browser, tilt: LiveFigure, tmp_path: Path, change: dict[str, int], sentence: str
 ) -> None:
     import timing
     from contenders import livefigures
     from contenders.subject import Subject
 
     built = livefigures.build(Subject.of(tilt), tmp_path)
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match=sentence):
         timing.measure(chromium, built, ["slope", "color"], **change)
