@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 from support.book import ROOT
+from support.browser import NewPage
 
 from livefigure import LiveFigure, live
 
@@ -123,3 +124,28 @@ def test_nothing_to_measure_is_refused(
     built = livefigures.build(Subject.of(tilt), tmp_path)
     with pytest.raises(ValueError, match=sentence):
         timing.measure(chromium, built, ["slope", "color"], **change)
+
+
+@pytest.mark.parametrize("way", ["livefigures", "savefig"])
+def test_an_adapter_moves_every_control(
+    new_page: NewPage, tilt: LiveFigure, tmp_path: Path, way: str
+) -> None:
+    import importlib
+
+    from contenders.subject import Subject
+
+    subject = Subject.of(tilt)
+    built = importlib.import_module(f"contenders.{way}").build(subject, tmp_path)
+    page = new_page()
+    page.goto(built.page.as_uri())
+    page.evaluate(f"window.adapter = {built.adapter}")
+    page.wait_for_function("adapter.ready()")
+    state, picture = list(built.start), page.locator("svg, img").first
+    for k, count in enumerate(built.counts):
+        before = picture.screenshot()
+        state[k] = (state[k] + 1) % count
+        page.evaluate(
+            "async ([names, state, k]) => { await adapter.move(names, state, k); }",
+            [subject.names, state, k],
+        )
+        assert picture.screenshot() != before, subject.names[k]
