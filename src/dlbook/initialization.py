@@ -651,7 +651,7 @@ def correlation_map(
     c_axes = correlation[..., None, None]
     first = phi(root * z[:, None])
     second = phi(root * (c_axes * z[:, None] + np.sqrt(1 - c_axes**2) * z))
-    product = np.einsum("...ij,...ij,i,j->...", first, second, weight, weight)
+    product = (first * second) @ weight @ weight
     return np.asarray((w**2 * product + b**2) / length_map(lengths, w, b, phi, nodes))
 
 
