@@ -13,6 +13,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,9 @@ if sys.platform == "linux":  # elsewhere neither engine can be had in this way
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.webkitgtk.options import Options
     from selenium.webdriver.webkitgtk.service import Service
+
+#: The longest that a page may take to load, in seconds.
+_PATIENCE = 30
 
 #: The window, in pixels of the page.
 WIDTH, HEIGHT = 1280, 900
@@ -49,6 +53,10 @@ _KEYS = {
 _CALL = """const done = arguments[arguments.length - 1];
 Promise.resolve().then(() => ({script})(...arguments[0])).then(
   (value) => done([true, value]), (error) => done([false, String(error)]));"""
+
+_LOADED = """(address) =>
+  location.href === address && document.readyState === "complete"
+"""
 
 _ARRIVED = """(name) => new Promise((done) => {
   const root = document.getElementById(name);
@@ -79,23 +87,34 @@ class Engine(ABC):
         """Speak to the page in the first frame of this one, until the next :meth:`goto`."""
 
     def goto_narrow(self, address: str, width: int, height: int) -> None:
-        """Open a page in a frame of a size in pixels: windows do not get as narrow as a phone."""
+        """Open a page in a frame of a size in pixels: windows do not get as narrow as a phone.
+
+        Raises
+        ------
+        RuntimeError
+            If it does not load in half a minute.
+        """
         self.goto("about:blank")
         self.call(
-            """(address, width, height) => new Promise((done) => {
+            """(address, width, height) => {
               const frame = document.createElement("iframe");
               // Without scroll bars, which take no room on a phone; scripts scroll nevertheless.
-              Object.assign(frame, { width, height, scrolling: "no" });
-              Object.assign(frame, { src: address, onload: () => done() });
+              Object.assign(frame, { width, height, scrolling: "no", src: address });
               frame.style.border = 0;
               document.body.style.margin = 0;
               document.body.append(frame);
-            })""",
+            }""",
             address,
             width,
             height,
         )
         self.enter_frame()
+        # The event "load" may be that of the empty page which a frame begins with.
+        end = time.monotonic() + _PATIENCE
+        while not self.call(_LOADED, address):
+            if time.monotonic() > end:
+                raise RuntimeError(f"{self.name}: {address} does not load in a frame")
+            time.sleep(0.05)
 
     @abstractmethod
     def press(self, key: str) -> None:
