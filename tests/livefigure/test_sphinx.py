@@ -132,3 +132,11 @@ def test_one_name_on_two_pages_fails(tmp_path: Path, jobs: int) -> None:
         Exception, match=r"named tilt, one in (one|two) and one in (one|two): rename"
     ):
         build(tmp_path, jobs)
+
+
+def test_the_id_of_a_heading_is_refused(tmp_path: Path) -> None:
+    """A link would lead to one of the two, and scripts would find the wrong one."""
+    (tmp_path / "conf.py").write_text(CONF)
+    write_notebook(tmp_path / "index.ipynb", "title")
+    with pytest.raises(Exception, match="index: the live figure title has the id of a heading"):
+        build(tmp_path)

@@ -4,17 +4,19 @@
 // what was inside a closed block when the theme looked for wide code and tables.
 {
   const wide = "div.math, pre, .cell_output > .output, .pst-scrollable-table-container";
-  const observer = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      const scrolls = target.scrollWidth > target.clientWidth;
-      target.tabIndex = scrolls ? 0 : -1;
-      if (!target.matches("div.math")) continue;
-      for (const [name, value] of [["role", "group"], ["aria-label", "Formula"]])
-        if (scrolls) target.setAttribute(name, value);
-        else target.removeAttribute(name);
-    }
-  });
-  for (const box of document.querySelectorAll(wide)) observer.observe(box);
+  const boxes = document.querySelectorAll(wide);
+  const look = (box) => {
+    const scrolls = box.scrollWidth > box.clientWidth;
+    box.tabIndex = scrolls ? 0 : -1;
+    if (!box.matches("div.math")) return;
+    for (const [name, value] of [["role", "group"], ["aria-label", "Formula"]])
+      if (scrolls) box.setAttribute(name, value);
+      else box.removeAttribute(name);
+  };
+  const observer = new ResizeObserver((entries) => entries.forEach(({ target }) => look(target)));
+  for (const box of boxes) observer.observe(box);
+  // A font that comes late widens what is in a box, not the box.
+  document.fonts.addEventListener("loadingdone", () => boxes.forEach(look));
 }
 
 // Paper is light, code and all, whatever the screen shows. Afterwards the theme is what its own

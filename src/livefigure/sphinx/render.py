@@ -71,6 +71,11 @@ def visit(translator: Any, node: LiveFigureNode) -> None:
             f"{translator.builder.current_docname}: no notebook makes a live figure {name!r} "
             f"(known: {known})"
         )
+    if any(name in section["ids"] for section in translator.document.findall(nodes.section)):
+        raise ExtensionError(
+            f"{translator.builder.current_docname}: the live figure {name} has the id of a "
+            "heading: rename its function, or reword the heading"
+        )
     here = translator.builder.get_target_uri(translator.builder.current_docname)
     sources = " ".join(relative_uri(here, f"_static/{store.FOLDER}/{file}") for file in kept.files)
     translator.body.append(
