@@ -26,6 +26,10 @@ STATIC: Final = Path(__file__).parent / "static" / "katex"
 #: An operator's name in KaTeX's MathML, and the sign for "applied to" that follows it.
 _OPERATOR: Final = re.compile(r"<mi[^<>]*>[^<]*</mi><mo>\u2061</mo>")
 
+#: Letters that Unicode had in outline before the row of all of them.
+_OUTLINE: Final = dict(zip("CHNPQRZ", "ℂℍℕℙℚℝℤ", strict=True))
+_DOUBLE_STRUCK: Final = re.compile(r'<mi mathvariant="double-struck">([A-Z])</mi>')
+
 _PUNCTUATION: Final = (".", ",", ":", ";", "?", "!", ")")
 
 _RENDER: Final = """
@@ -71,7 +75,13 @@ def render(latex: str, *, display: bool = False) -> str:
         raise ValueError(f"{answer['error']} in ${latex.strip()}$")
     html: str = answer["html"]
     # KaTeX gives the two no row of their own, so the MathML of \eta_{\max} has a part too many.
-    return _OPERATOR.sub(r"<mrow>\g<0></mrow>", html)
+    html = _OPERATOR.sub(r"<mrow>\g<0></mrow>", html)
+    # The attribute is deprecated, and Firefox says so on the console; the letters are not.
+    return _DOUBLE_STRUCK.sub(lambda found: f"<mi>{_outlined(found[1])}</mi>", html)
+
+
+def _outlined(letter: str) -> str:
+    return _OUTLINE.get(letter) or chr(ord("𝔸") + ord(letter) - ord("A"))
 
 
 class _PageOf:

@@ -70,3 +70,10 @@ def test_style_and_script_are_of_one_version() -> None:
     assert all(f"fonts/{name}" in style for name in fonts)
     assert "http" not in style.replace("http://www.w3.org", "")
     assert "MIT" in (STATIC / "LICENSE").read_text()
+
+
+def test_outlined_letters_are_letters_not_an_attribute() -> None:
+    html = render(r"\mathbb E x \in \mathbb R")
+    assert "<mi>𝔼</mi>" in html
+    assert "<mi>ℝ</mi>" in html
+    assert "double-struck" not in html

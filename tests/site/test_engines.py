@@ -33,9 +33,12 @@ _PAINTS = """(svg) => {
   return found;
 }"""
 
-#: The fills of all words, and the paper under them.
+#: The fills of all words, and the paper under them. Literal black and white stand on cells that
+#: have a color of their own, the same in both themes.
 _WORDS = """(svg) => [getComputedStyle(svg.parentElement).backgroundColor,
-  [...svg.querySelectorAll("text, tspan")].map((node) => getComputedStyle(node).fill)]"""
+  [...svg.querySelectorAll("text, tspan")]
+    .filter((node) => !node.closest("[fill='#000000'], [fill='#ffffff']"))
+    .map((node) => getComputedStyle(node).fill)]"""
 
 _PAD = """(svg) => {
   const pad = svg.querySelector("[data-pad]");
