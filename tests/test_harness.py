@@ -195,6 +195,22 @@ def test_a_frame_is_as_narrow_as_a_phone(tmp_path: Path, engine: Engine) -> None
         assert engine.call(widths)[1] > 1000
 
 
+def test_a_frame_after_a_page_that_allows_none(tmp_path: Path, engine: Engine) -> None:
+    (tmp_path / "index.html").write_text(f"<!doctype html><title>Page</title>{_ICON}{_POLICY}")
+    with serve(tmp_path) as address:
+        engine.goto(address)
+        engine.goto_narrow(address, 360, 740)
+        assert engine.call("() => innerWidth") == 360
+
+
+def test_a_page_that_is_left_before_it_answers(
+    monkeypatch: pytest.MonkeyPatch, engine: Engine
+) -> None:
+    monkeypatch.setattr(engine, "_run", lambda script, arguments: None)
+    with pytest.raises(engines.PageGoneError, match=engine.name):
+        engine.call("() => 1")
+
+
 def test_an_exception_in_an_engine_has_its_words(engine: Engine) -> None:
     engine.goto("about:blank")
     with pytest.raises(RuntimeError, match=f"{engine.name}: .*nothing"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -26,9 +27,18 @@ STATIC: Final = Path(__file__).parent / "static" / "katex"
 #: An operator's name in KaTeX's MathML, and the sign for "applied to" that follows it.
 _OPERATOR: Final = re.compile(r"<mi[^<>]*>[^<]*</mi><mo>\u2061</mo>")
 
-#: Letters that Unicode had in outline before the row of all of them.
-_OUTLINE: Final = dict(zip("CHNPQRZ", "ℂℍℕℙℚℝℤ", strict=True))
-_DOUBLE_STRUCK: Final = re.compile(r'<mi mathvariant="double-struck">([A-Z])</mi>')
+#: Letters and digits of another alphabet, as in \mathbb E, \mathcal L and \mathbf x.
+_ALPHABET: Final = re.compile(r'<(m[in]) mathvariant="(?!normal")([a-z-]+)">([^<]+)</\1>')
+#: Each alphabet in the names of Unicode: its rows of signs, then what it had before the rows.
+_ALPHABETS: Final = {
+    "double-struck": ("DOUBLE-STRUCK", "DOUBLE-STRUCK"),
+    "script": ("SCRIPT", "SCRIPT"),
+    "fraktur": ("FRAKTUR", "BLACK-LETTER"),
+    "bold": ("BOLD", ""),
+    "bold-italic": ("BOLD ITALIC", ""),
+    "sans-serif": ("SANS-SERIF", ""),
+    "monospace": ("MONOSPACE", ""),
+}
 
 _PUNCTUATION: Final = (".", ",", ":", ";", "?", "!", ")")
 
@@ -77,11 +87,25 @@ def render(latex: str, *, display: bool = False) -> str:
     # KaTeX gives the two no row of their own, so the MathML of \eta_{\max} has a part too many.
     html = _OPERATOR.sub(r"<mrow>\g<0></mrow>", html)
     # The attribute is deprecated, and Firefox says so on the console; the letters are not.
-    return _DOUBLE_STRUCK.sub(lambda found: f"<mi>{_outlined(found[1])}</mi>", html)
+    return _ALPHABET.sub(_in_alphabet, html)
 
 
-def _outlined(letter: str) -> str:
-    return _OUTLINE.get(letter) or chr(ord("𝔸") + ord(letter) - ord("A"))
+def _in_alphabet(found: re.Match[str]) -> str:
+    """Return an element with the letters of its alphabet; as it was if Unicode lacks one."""
+    tag, alphabet, text = found.groups()
+    letters = [_letter(sign, *_ALPHABETS.get(alphabet, ("", ""))) for sign in text]
+    return found[0] if None in letters else f"<{tag}>{''.join(map(str, letters))}</{tag}>"
+
+
+def _letter(sign: str, row: str, before: str) -> str | None:
+    name = unicodedata.name(sign).replace("LATIN ", "").replace("GREEK ", "")
+    name = name.replace(" LETTER", "")
+    for full in (f"MATHEMATICAL {row} {name}", f"{before} {name}"):
+        try:
+            return unicodedata.lookup(full)
+        except KeyError:
+            pass
+    return None
 
 
 class _PageOf:

@@ -77,3 +77,26 @@ def test_outlined_letters_are_letters_not_an_attribute() -> None:
     assert "<mi>𝔼</mi>" in html
     assert "<mi>ℝ</mi>" in html
     assert "double-struck" not in html
+
+
+@pytest.mark.parametrize(
+    ("latex", "letters"),
+    [
+        (r"\mathcal L + \mathcal B", ["𝓛𝓑", "ℒℬ"]),
+        (r"\mathbf x", ["𝐱"]),
+        (r"\mathbf{1}", ["𝟏"]),
+        (r"\boldsymbol\theta", ["𝜽"]),
+        (r"\mathfrak C", ["ℭ"]),
+        (r"\mathsf T", ["𝖳"]),
+    ],
+)
+def test_letters_of_other_alphabets_are_letters(latex: str, letters: list[str]) -> None:
+    """Firefox warns of the attribute, which is deprecated but for ``normal``."""
+    mathml = render(latex).partition("</math>")[0].partition("<annotation")[0]
+    assert "mathvariant" not in mathml.replace('mathvariant="normal"', "")
+    found = "".join(sign for sign in mathml if ord(sign) > 0x2100)
+    assert found in letters
+
+
+def test_a_letter_that_its_alphabet_lacks_keeps_the_attribute() -> None:
+    assert '<mi mathvariant="sans-serif">Γ</mi>' in render(r"\mathsf{\Gamma}")

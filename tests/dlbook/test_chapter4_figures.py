@@ -11,7 +11,7 @@ import pytest
 from support.chapters import Defaults, figure_in, namespace_with
 
 NOTEBOOK = "04_initialization.ipynb"
-STATES = {"symmetry": 936, "signal": 1125, "fans": 432, "residual": 240, "edge_of_chaos": 486}
+STATES = {"symmetry": 936, "signal": 1125, "fan_choice": 432, "residual": 240, "edge_of_chaos": 486}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,11 @@ def test_states(namespace: dict[str, Any]) -> None:
 def test_defaults(at: dict[str, Defaults]) -> None:
     assert at["symmetry"].caption().startswith("tanh, all weights 0.5, step 2,000.")
     assert at["signal"].caption().startswith("ReLU, gain 1.41, normal weights:")
-    assert at["fans"].caption().startswith("ReLU, widths 256 → 194 → 147 → 111 → 84 → 64, fan_in:")
+    assert (
+        at["fan_choice"]
+        .caption()
+        .startswith("ReLU, widths 256 → 194 → 147 → 111 → 84 → 64, fan_in:")
+    )
     assert at["residual"].caption().startswith("32 blocks, branches × 1, gain 1.41, no norm")
     assert at["edge_of_chaos"].caption().startswith("tanh, σ of weights 1.3, of biases 0.05:")
 
@@ -136,7 +140,7 @@ def test_fans_telescope(
     at: dict[str, Defaults], values: dict[str, Any], forward: float, backward: float,
     activation: str,
 ) -> None:  # fmt: skip
-    text = at["fans"].caption(**values, activation=activation)
+    text = at["fan_choice"].caption(**values, activation=activation)
     assert f"(theory {forward:.2f}), that of gradients by" in text
     assert f"(theory {backward:.2f}), mean of 8 draws" in text
     assert number("activations is multiplied by", text) == pytest.approx(forward, rel=0.25)

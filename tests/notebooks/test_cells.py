@@ -8,7 +8,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from support.cells import problems
+from support.cells import problems, replaced
 
 #: Only Jupyter Book understands these; JupyterLab, VS Code and Colab show them raw.
 MYST_ONLY = {
@@ -29,12 +29,33 @@ def test_cells_are_not_mixed(notebook: Path) -> None:
     assert problems(notebook) == []
 
 
+def test_drills_replace_nothing_that_the_book_uses(notebook: Path) -> None:
+    assert replaced(notebook) == []
+
+
 def test_markdown_reads_well_everywhere(notebook: Path) -> None:
     for number, cell in enumerate(nbformat.read(notebook, as_version=4).cells, start=1):
         if cell.cell_type == "markdown":
             for what, pattern in MYST_ONLY.items():
                 match = pattern.search(cell.source)
                 assert match is None, f"cell {number} has {what}: {match[0]}"
+
+
+@pytest.mark.parametrize(
+    ("cells", "found"),
+    [
+        (["from dlbook.x import f", "def figure():\n    return f(1)", "def f(x):\n    ..."], 1),
+        (["from dlbook import x", "def figure():\n    return x.f(1)", "def f(x):\n    ..."], 0),
+        (["def figure(k):\n    f = k\n    return f", "def f(x):\n    ..."], 0),
+        (["def figure(f):\n    return f", 'def f(x):\n    """Do it."""\n    ...'], 0),
+        (["def figure():\n    return f(1)", "def f(x):\n    return x"], 0),
+        (["def f(x):\n    ...", "grade('f', f)"], 0),
+    ],
+)
+def test_replaced_names_are_found(tmp_path: Path, cells: list[str], found: int) -> None:
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
+    nbformat.write(book, tmp_path / "sample.ipynb")
+    assert len(replaced(tmp_path / "sample.ipynb")) == found
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, TimeoutError, expect
 from support import axe, book
 from support.book import Site
 from support.browser import NewPage
@@ -101,8 +102,18 @@ def _open(page: Page, site: Site, path: str) -> list[LiveFigurePage]:
     for figure in figures:
         figure.wait_live()
     page.evaluate(_OPEN)
-    page.wait_for_timeout(500)  # the theme looks for what scrolls 300 ms after a change
+    _settle(page)
     return figures
+
+
+def _settle(page: Page) -> None:
+    """Wait until what scrolls is a stop for Tab: theme and site look some time after a change."""
+    with suppress(TimeoutError):  # the test that follows says what is wrong
+        page.wait_for_function(
+            f"() => {{ const [stops, wide] = ({_STOPS_AND_WIDE})();"
+            " return String(stops) === String(wide); }",
+            timeout=5000,
+        )
 
 
 @pytest.mark.parametrize(("path", "scheme", "width"), _pages(whole=VARIANTS, others=ONE))
@@ -148,7 +159,7 @@ def test_what_scrolls_sideways_does_so_by_keyboard(
     page = new_page(viewport={"width": 360, "height": 740})
     page.goto(site.address + page_name, wait_until="networkidle")
     page.evaluate(_OPEN)
-    page.wait_for_timeout(100)
+    _settle(page)
     stops, wide = page.evaluate(_STOPS_AND_WIDE)
     assert stops == wide
     for formula in page.locator("article div.math[tabindex='0']").all():

@@ -69,6 +69,50 @@ def problems(notebook: Path) -> list[str]:
     return found
 
 
+def replaced(notebook: Path) -> list[str]:
+    """Return which functions use a name that a drill's cell gives a new meaning, in words.
+
+    A reader's half-written answer would become part of the book's own figures and checks.
+    """
+    trees = {
+        number: _parse(cell.source)
+        for number, cell in enumerate(_read(notebook).cells, start=1)
+        if cell.cell_type == "code"
+    }
+    drills = {
+        node.name: number
+        for number, tree in trees.items()
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef) and _is_to_be_written(node)
+    }
+    return [
+        f"{notebook.name}, cell {number}: {function.name} uses {name}, which cell {drills[name]} "
+        "replaces; call it through its module"
+        for number, tree in trees.items()
+        for function in tree.body
+        if isinstance(function, ast.FunctionDef)
+        for name in sorted(_globals_of(function) & set(drills))
+        if drills[name] != number
+    ]
+
+
+def _is_to_be_written(function: ast.FunctionDef) -> bool:
+    last = function.body[-1]
+    return isinstance(last, ast.Expr) and (
+        isinstance(last.value, ast.Constant) and last.value.value is ...
+    )
+
+
+def _globals_of(function: ast.FunctionDef) -> set[str]:
+    """Return the names that a function reads and does not bind anywhere within."""
+    names = [node for node in ast.walk(function) if isinstance(node, ast.Name)]
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    bound = {node.id for node in names if not isinstance(node.ctx, ast.Load)}
+    bound |= {node.arg for node in ast.walk(function) if isinstance(node, ast.arg)}
+    bound |= {name for name, _ in _imports(ast.Module(function.body, []))}
+    return read - bound
+
+
 def code_cells(notebook: Path) -> Iterator[CodeCell]:
     """Yield the code cells of a notebook."""
     for number, cell in enumerate(_read(notebook).cells, start=1):

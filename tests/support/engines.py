@@ -32,6 +32,9 @@ if sys.platform == "linux":  # elsewhere neither engine can be had in this way
 #: The longest that a page may take to load, in seconds.
 _PATIENCE = 30
 
+#: A page without a content policy, to hold a frame.
+_HOLDER = Path(__file__).with_name("frame.html")
+
 #: The window, in pixels of the page.
 WIDTH, HEIGHT = 1280, 900
 
@@ -67,6 +70,10 @@ _ARRIVED = """(name) => new Promise((done) => {
 })"""
 
 
+class PageGoneError(RuntimeError):
+    """The page was left before it answered."""
+
+
 class Engine(ABC):
     """A running browser with one page open.
 
@@ -94,7 +101,8 @@ class Engine(ABC):
         RuntimeError
             If it does not load in half a minute.
         """
-        self.goto("about:blank")
+        # WebKit's about:blank has the content policy of the page before it, which has no frames.
+        self.goto(_HOLDER.as_uri())
         self.call(
             """(address, width, height) => {
               const frame = document.createElement("iframe");
@@ -111,10 +119,16 @@ class Engine(ABC):
         self.enter_frame()
         # The event "load" may be that of the empty page which a frame begins with.
         end = time.monotonic() + _PATIENCE
-        while not self.call(_LOADED, address):
+        while not self._shows(address):
             if time.monotonic() > end:
                 raise RuntimeError(f"{self.name}: {address} does not load in a frame")
             time.sleep(0.05)
+
+    def _shows(self, address: str) -> bool:
+        try:
+            return bool(self.call(_LOADED, address))
+        except PageGoneError:  # the empty page, on which the question was put
+            return False
 
     @abstractmethod
     def press(self, key: str) -> None:
@@ -149,8 +163,13 @@ class Engine(ABC):
         ------
         RuntimeError
             If it throws; with its words.
+        PageGoneError
+            If the page is left meanwhile.
         """
-        fine, value = self._run(_CALL.replace("{script}", script), [list(arguments)])
+        answer = self._run(_CALL.replace("{script}", script), [list(arguments)])
+        if answer is None:
+            raise PageGoneError(f"{self.name}: the page was left before it answered")
+        fine, value = answer
         if not fine:
             raise RuntimeError(f"{self.name}: {value}")
         return value
