@@ -8,7 +8,7 @@ is tested by existing.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from support.kernel import Drawings
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run tests for every notebook, page and figure there is."""
     # Where there is none the test runs once and fails, as an empty list would skip it.
-    lists: dict[str, Callable[[], list[Any]]] = {
+    lists: dict[str, Callable[[], Sequence[Any]]] = {
         "notebook": book.notebooks,
         "page_name": book.pages,
         "figure": book.figures,
@@ -35,6 +35,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             found = find() or [None]
             ids = [getattr(entry, "stem", str(entry)) for entry in found]
             metafunc.parametrize(name, found, ids=ids, indirect=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep on one core what asks for the same drawings, so that no notebook runs twice."""
+    for item in items:
+        if isinstance(item, pytest.Function) and "drawn_by_kernel" in item.fixturenames:
+            stem = Path(item.callspec.params["notebook"]).stem
+            item.add_marker(pytest.mark.xdist_group(f"drawings of {stem}"))
 
 
 @pytest.fixture

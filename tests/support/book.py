@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bs4 import BeautifulSoup
@@ -20,6 +22,10 @@ SOURCES = ("notebooks", "book", "src", "_config.yml", "_toc.yml", "requirements.
 
 #: Folders in which Python, pip and Jupyter leave files of their own.
 _NOT_SOURCES = ("__pycache__", ".egg-info", ".ipynb_checkpoints", "_cache")
+
+
+#: The tag of a figure. A page of a megabyte takes seconds to parse, and it is asked often.
+_FIGURE = re.compile(r"<figure\b[^>]*>")
 
 
 @dataclass(frozen=True)
@@ -76,14 +82,15 @@ def parse(page: str, site: Path = SITE) -> BeautifulSoup:
     return BeautifulSoup((site / page).read_text(encoding="utf-8"), "html.parser")
 
 
-def figures(site: Path = SITE) -> list[FigureOnPage]:
-    """Return all live figures of a built site, page by page."""
-    return [
+@cache
+def figures(site: Path = SITE) -> tuple[FigureOnPage, ...]:
+    """Return all live figures of a built site, page by page, as it was when first asked."""
+    return tuple(
         FigureOnPage(page, str(figure["id"]))
         for page in pages(site)
-        if 'class="livefigure"' in (site / page).read_text(encoding="utf-8")
-        for figure in parse(page, site).select("figure.livefigure")
-    ]
+        for tag in _FIGURE.findall((site / page).read_text(encoding="utf-8"))
+        for figure in BeautifulSoup(tag, "html.parser").select("figure.livefigure")
+    )
 
 
 def page_of(notebook: Path) -> str:
