@@ -8,6 +8,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT ?= 8000
 
+# Tests run side by side, each with one thread.
+JOBS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
 # The versions that the tests know come first. Each is tried, as a name on the PATH may be a
 # launcher with nothing behind it, and Debian splits off what makes environments.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 python; do \
@@ -27,10 +31,10 @@ book: site ## build the site and say where it is
 	@echo "Or run: make serve"
 
 test: $(VENV)/.dev browser site ## build the site and test it
-	$(BIN)/python -m pytest -m "not thorough"
+	$(PYTEST) -m "not thorough"
 
 test-all: $(VENV)/.dev browser site ## the same, with every variant of every page
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 serve: site ## build the site and serve it on this machine (PORT=8000)
 	@echo "http://127.0.0.1:$(PORT)/ (Ctrl-C ends it)"

@@ -219,7 +219,7 @@ def test_order_edge_and_chaos(at: dict[str, Defaults], values: dict[str, Any], w
 def test_captions_are_numbers_and_limits_stay(namespace: dict[str, Any], name: str) -> None:
     """A sample of states: every end of every control."""
     figure = figure_in(namespace, name)
-    drawn = namespace[{"edge_of_chaos": "edge"}.get(name, name) + "_fig"]
+    drawn = namespace[{"edge_of_chaos": "edge", "fan_choice": "fans"}.get(name, name) + "_fig"]
     limits = [(ax.get_xlim(), ax.get_ylim()) for ax in drawn.axes]
     start = {key: widget.value for key, widget in figure.controls.items()}
 

@@ -126,7 +126,9 @@ def test_a_wrong_shape_is_said_and_has_no_name(entry: Drill) -> None:
 
 
 @every_drill
-@pytest.mark.parametrize("value", ["text", 7j, {}, object(), True], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["text", 7j, {}, object(), True], ids=lambda value: type(value).__name__
+)
 def test_a_wrong_type_is_said_and_has_no_name(entry: Drill, value: object) -> None:
     report = grade(entry.name, lambda *args: value)
     assert not report.passed
