@@ -23,12 +23,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 
 from dlbook.convolution import conv2d, conv2d_loops
+from dlbook.detection import from_cxcywh, iou, nms, nms_loops, to_xywh
 
 Floats = NDArray[Any]
 
@@ -50,6 +52,8 @@ class Row:
         What else stands beside them, called once only where it is slow.
     goal : float or None
         The smallest ratio, the peer's time over ours, that is asked for.
+    rounds : int
+        The fewest calls of each; more where the margin is thin.
     """
 
     label: str
@@ -57,21 +61,24 @@ class Row:
     ours: Callable[[], Any]
     others: dict[str, Callable[[], Any]]
     goal: float | None
+    rounds: int = ROUNDS
 
 
-def interleaved(calls: list[Callable[[], Any]]) -> list[float]:
+def interleaved(calls: list[Callable[[], Any]], rounds: int = ROUNDS) -> list[float]:
     """Return the median seconds of each call, taken in turn.
 
     Parameters
     ----------
     calls : list of callable
         Each is called once before it is measured.
+    rounds : int
+        The fewest calls of each.
     """
     for call in calls:
         call()
     times: list[list[float]] = [[] for _ in calls]
     begin = time.perf_counter()
-    while len(times[0]) < ROUNDS or time.perf_counter() - begin < SECONDS * len(calls):
+    while len(times[0]) < rounds or time.perf_counter() - begin < SECONDS * len(calls):
         for taken, call in zip(times, calls, strict=True):
             start = time.perf_counter()
             call()
@@ -133,6 +140,63 @@ def convolutions() -> Iterator[Row]:
         yield Row(label, peer, ours, others, goal)
 
 
+def spread_boxes(count: int) -> tuple[Floats, Floats]:
+    """Return boxes that overlap little, and scores."""
+    rng = np.random.default_rng(0)
+    centers = rng.uniform(0, 38 * count**0.5, (count, 2))
+    sides = rng.uniform(20, 80, (count, 2))
+    return from_cxcywh(np.hstack([centers, sides])), rng.uniform(0.01, 1, count)
+
+
+def clustered_boxes(count: int, clusters: int) -> tuple[Floats, Floats]:
+    """Return noisy copies of a few boxes, as a detector makes them of objects, and scores."""
+    rng = np.random.default_rng(0)
+    centers = rng.uniform(0, 120 * clusters**0.5, (clusters, 2))
+    sides = rng.uniform(20, 80, (clusters, 2))
+    which = rng.integers(clusters, size=count)
+    middles = centers[which] + rng.normal(0, 0.08, (count, 2)) * sides[which]
+    sizes = sides[which] * np.exp(rng.normal(0, 0.08, (count, 2)))
+    return from_cxcywh(np.hstack([middles, sizes])), rng.uniform(0.01, 1, count)
+
+
+def opencv_nms(boxes: Floats, scores: Floats, threshold: float) -> Floats:
+    """Suppress with OpenCV, with what its caller pays: corners to lists of x, y, width, height."""
+    rows = to_xywh(boxes).tolist()
+    return np.asarray(cv2.dnn.NMSBoxes(rows, scores.tolist(), 0.0, threshold)).ravel()
+
+
+def matrix_nms(boxes: Floats, scores: Floats, threshold: float) -> Floats:
+    """Suppress with the IoUs of all pairs, made at once: the popular vectorized version."""
+    order = np.argsort(-scores, kind="stable")
+    over = iou(boxes[order], boxes[order]) > threshold
+    alive = np.ones(len(order), dtype=bool)
+    for place in range(len(order)):
+        if alive[place]:
+            alive[place + 1 :] &= ~over[place, place + 1 :]
+    return order[alive]
+
+
+def suppressions() -> Iterator[Row]:
+    """Yield chapter 8's comparisons with ``cv2.dnn.NMSBoxes``, at a threshold of 0.5."""
+    scenes: list[tuple[str, tuple[Floats, Floats], float]] = [
+        ("2,000 boxes, spread", spread_boxes(2_000), 8),
+        ("2,000 boxes, 40 clusters", clustered_boxes(2_000, 40), 0.5),
+        ("2,000 boxes, 20 clusters", clustered_boxes(2_000, 20), 0.5),
+        ("10,000 boxes, spread", spread_boxes(10_000), 20),
+        ("10,000 boxes, 200 clusters", clustered_boxes(10_000, 200), 1),
+        ("10,000 boxes, 20 clusters", clustered_boxes(10_000, 20), 1),
+    ]
+    for label, (boxes, scores), goal in scenes:
+        ours, peer = (_call(f, boxes, scores, 0.5) for f in (nms, opencv_nms))
+        others = {"nms_loops": _call(nms_loops, boxes, scores, 0.5)}
+        if len(boxes) == 2_000:
+            others["all pairs at once"] = _call(matrix_nms, boxes, scores, 0.5)
+        kept = ours()
+        for other in (peer, *others.values()):
+            np.testing.assert_array_equal(other(), kept)
+        yield Row(f"{label}, {len(kept):,} kept", peer, ours, others, goal, rounds=21)
+
+
 def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Callable[[], Any]:
     return lambda: function(*args, **kwargs)
 
@@ -148,7 +212,7 @@ def report(title: str, peer: str, rows: Iterator[Row]) -> bool:
     print("|---|---|---|---|---|---|")
     met = True
     for row in rows:
-        theirs, ours = interleaved([row.peer, row.ours])
+        theirs, ours = interleaved([row.peer, row.ours], row.rounds)
         beside = "; ".join(
             f"{name} {milliseconds(interleaved([call])[0])}" for name, call in row.others.items()
         )
@@ -166,7 +230,9 @@ def report(title: str, peer: str, rows: Iterator[Row]) -> bool:
 def main() -> None:
     """Print every table."""
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     met = report("Chapter 7, convolution", "F.conv2d", convolutions())
+    met &= report("Chapter 8, suppression", "cv2.dnn.NMSBoxes", suppressions())
     print("\nEvery goal was met." if met else "\nA goal was missed.")
 
 

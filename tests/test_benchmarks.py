@@ -149,3 +149,17 @@ def test_an_adapter_moves_every_control(
             [subject.names, state, k],
         )
         assert picture.screenshot() != before, subject.names[k]
+
+
+def test_the_scenes_of_suppression() -> None:
+    """What the benchmark's table says is kept, by all of its contenders."""
+    import algorithms
+    import numpy as np
+
+    scenes = {1_875: algorithms.spread_boxes(2_000), 71: algorithms.clustered_boxes(2_000, 40),
+              42: algorithms.clustered_boxes(2_000, 20)}  # fmt: skip
+    for count, (boxes, scores) in scenes.items():
+        kept = algorithms.nms(boxes, scores, 0.5)
+        assert len(kept) == count
+        for contender in (algorithms.opencv_nms, algorithms.nms_loops, algorithms.matrix_nms):
+            np.testing.assert_array_equal(contender(boxes, scores, 0.5), kept)
