@@ -55,7 +55,7 @@ def sweep(figure: LiveFigure) -> Iterator[tuple[dict[str, Any], str]]:
 def number(pattern: str, text: str) -> float:
     found = re.search(pattern, text)
     assert found, text
-    return float(found[1].replace(",", ""))
+    return float(found[1].replace(",", "").replace("−", "-"))
 
 
 # --- all of them ---
@@ -264,7 +264,7 @@ def test_the_rule_of_the_largest_fails_for_negative_boxes(
 ) -> None:
     boxes, scores = namespace["SCENE_BOXES"], namespace["SCENE_SCORES"]
     classes = namespace["SCENE_CLASSES"]
-    assert "max + 1 = -7, max − min + 1 = 88." in at["class_offset"].caption(origin=-100)
+    assert "max + 1 = −7, max − min + 1 = 88." in at["class_offset"].caption(origin=-100)
     for t, origin in itertools.product((0.1, 0.3, 0.5, 0.7), (0, -100)):
         moved = boxes + origin
         right = batched_nms(moved, scores, classes, t).tolist()
