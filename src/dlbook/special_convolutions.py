@@ -72,7 +72,7 @@ def parameters_and_macs(
 
     References
     ----------
-    PyTorch, ``torch.nn.Conv2d``. Howard et al. 2017, arXiv 1704.04861, section 3.1.
+    PyTorch, ``torch.nn.Conv2d``. Howard et al. 2017, arXiv 1704.04861.
     """
     c_in = checks.count("in_channels", in_channels, 1)
     c_out = checks.count("out_channels", out_channels, 1)
@@ -116,8 +116,7 @@ def depthwise_separable(
 
     References
     ----------
-    Howard et al. 2017, arXiv 1704.04861, section 3.1: ``F.conv2d`` twice, first with
-    ``groups=C``.
+    Howard et al. 2017, arXiv 1704.04861: ``F.conv2d`` twice, first with ``groups=C``.
     """
     x, w, v = _images(images), _kernels("depthwise", depthwise), _kernels("pointwise", pointwise)
     channels, filters = x.shape[1], len(w)
@@ -448,8 +447,8 @@ def deformable_conv2d(
 
     References
     ----------
-    Dai et al. 2017, arXiv 1703.06211; Zhu et al. 2019, arXiv 1811.11168 (the mask). Order of
-    arguments and of the offsets as in ``torchvision.ops.deform_conv2d``.
+    Dai et al. 2017, arXiv 1703.06211; Zhu et al. 2019, arXiv 1811.11168 (the mask). The offsets
+    are ordered, and come before the kernels, as in ``torchvision.ops.deform_conv2d``.
     """
     pixels, w = _images(images), _kernels("kernels", kernels)
     n, channels = pixels.shape[:2]
