@@ -267,7 +267,7 @@ TRANSPOSED_CONV1D = Drill(
     chapter="special_convolutions",
     level="core",
     task=(
-        "Write `torch.nn.functional.conv_transpose1d` for one channel: `signal` has shape `(n,)`, "
+        "Write PyTorch's `conv_transpose1d` for one channel: `signal` has shape `(n,)`, "
         "`kernel` `(k,)`; `stride` and `padding` are integers, without output padding or "
         "dilation. Return an array of shape `((n - 1) * stride - 2 * padding + k,)`, which has at "
         "least one value."
