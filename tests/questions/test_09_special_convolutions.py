@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,8 @@ import torch.nn.functional as F  # noqa: N812
 from numpy.typing import NDArray
 from torch import nn
 
-from booksite.questions.reading import read
 from dlbook import special_convolutions as ours
 from dlbook.output_size import output_size, transposed_output_size
-
-BANK = Path(__file__).resolve().parents[2] / "book/questions/09_special_convolutions.yml"
 
 Floats = NDArray[np.float64]
 
@@ -33,12 +29,6 @@ def conv(c_in: int, c_out: int, kernel: Any, groups: int = 1) -> nn.Conv2d:
 
 def pair(c_in: int, c_out: int, kernel: int) -> int:
     return weights(conv(c_in, c_in, kernel, c_in), conv(c_in, c_out, 1))
-
-
-def test_the_bank_reads_and_asks_what_is_asked_often() -> None:
-    entries = read(BANK).questions
-    assert len(entries) == 41
-    assert sum(entry.starred for entry in entries) == 12
 
 
 # --- Groups ---
