@@ -170,7 +170,7 @@ def test_gradients_without_the_scale(figures: Figures, namespace: dict[str, Any]
     text = at.caption(d=1024, scale="1")
     assert "Saturated: on average 96 % of the weight is on one key." in text
     assert number(r"Mean entropy is ([\d.]+)", text) == pytest.approx(0.035, abs=0.005)
-    assert "the median is 3·10^−4, the mean 1.24" in text
+    assert "the median is 3·10⁻⁴, the mean 1.24" in text
     assert "Flat:" in at.caption(d=1024, scale="1/d")
     assert "Saturated" not in at.caption() and "Flat" not in at.caption()
     assert "At d = 1 all three scales are 1." in at.caption(d=1, scale="1/d")
@@ -292,8 +292,8 @@ def test_conventions_count_what_is_true(figures: Figures, namespace: dict[str, A
 def test_crossings(figures: Figures) -> None:
     _, at = figures["cost"]
     text = at.caption()
-    assert "8·512·512² = 1.07·10^9 FLOPs" in text
-    assert "4·512²·512 = 5.37·10^8, 33 % of the whole; equal at N = 1024." in text
+    assert "8·512·512² = 1.07·10⁹ FLOPs" in text
+    assert "4·512²·512 = 5.37·10⁸, 33 % of the whole; equal at N = 1024." in text
     assert "50 % of the whole" in at.caption(tokens=1024)
     text = at.caption(block="attention + FFN")
     assert "24·512·512²" in text and "equal at N = 3072." in text
@@ -324,10 +324,10 @@ def test_shares_sum_to_one(figures: Figures, namespace: dict[str, Any]) -> None:
 def test_bytes_of_the_cache(figures: Figures) -> None:
     _, at = figures["kv_cache"]
     text = at.caption()
-    assert "2·32·8·128·2 = 131,072 bytes, a context of 8,192 1 GiB." in text
+    assert "2·32·8·128·2 = 131,072 bytes, a context of 8,192 tokens 1 GiB." in text
     text = at.caption(kv_heads=2)
-    assert "a context of 8,192 256 MiB, 4 times less than with 8." in text
-    assert "32,768 512 MiB, 8 times less" in at.caption(kv_heads=1, context=32768)
+    assert "a context of 8,192 tokens 256 MiB, 4 times less than with 8." in text
+    assert "32,768 tokens 512 MiB, 8 times less" in at.caption(kv_heads=1, context=32768)
 
 
 def test_work_of_a_step(figures: Figures, namespace: dict[str, Any]) -> None:
