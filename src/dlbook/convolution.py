@@ -330,7 +330,7 @@ def conv2d_backward(
 
 
 def _padded(x: Array, padding: Pair) -> Array:
-    """Return images with a border of zeros, never a view that a later write could reach."""
+    """Return images with a border of zeros; without a border the images themselves."""
     (p_h, p_w), (height, width) = padding, x.shape[2:]
     if p_h == p_w == 0:
         return x
