@@ -20,7 +20,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from dlbook import checks, initialization
+from dlbook import checks
 from dlbook.checks import Array
 
 Elementwise = Callable[[Array], Array]
@@ -67,22 +67,33 @@ def _softplus(z: Array) -> Array:
 
 def _mish_slope(z: Array) -> Array:
     squashed = np.tanh(_softplus(z))
-    sigmoid = 0.5 * (1 + np.tanh(0.5 * z))
-    return np.asarray(squashed + z * (1 - squashed**2) * sigmoid)
+    return np.asarray(squashed + z * (1 - squashed**2) * _sigmoid(z))
 
 
-_LINEAR = initialization.ACTIVATIONS["linear"]
+def _sigmoid(z: Array) -> Array:
+    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
+
+
+_SELU, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772
 _ACTIVATIONS: dict[str, tuple[Elementwise, Elementwise]] = {
-    "identity": (_LINEAR.function, _LINEAR.derivative),
-    **{name: tuple(initialization.ACTIVATIONS[name])
-       for name in ("sigmoid", "tanh", "relu", "silu", "selu")},
+    "identity": (lambda z: z, np.ones_like),
+    "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1 - _sigmoid(z))),
+    "tanh": (np.tanh, lambda z: 1 - np.tanh(z) ** 2),
+    "relu": (lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(z.dtype)),
+    "silu": (lambda z: z * _sigmoid(z), lambda z: _sigmoid(z) * (1 + z * (1 - _sigmoid(z)))),
     "gelu": (lambda z: z * _normal_cdf(z), lambda z: _normal_cdf(z) + z * _normal_pdf(z)),
     "elu": (
         lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
         lambda z: np.where(z > 0, 1, np.exp(np.minimum(z, 0))).astype(z.dtype),
     ),
+    "selu": (
+        lambda z: _SELU * np.where(z > 0, z, _SELU_ALPHA * np.expm1(np.minimum(z, 0))),
+        lambda z: (
+            _SELU * np.where(z > 0, 1, _SELU_ALPHA * np.exp(np.minimum(z, 0))).astype(z.dtype)
+        ),
+    ),
     "mish": (lambda z: z * np.tanh(_softplus(z)), _mish_slope),
-}  # fmt: skip
+}
 
 
 def activation(name: str) -> tuple[Elementwise, Elementwise]:
@@ -230,7 +241,7 @@ def mlp_backward(
     h, zs = [inputs], []
     for matrix in matrices:
         zs.append(h[-1] @ matrix.T)
-        h.append(phi(zs[-1]))
+        h.append(np.asarray(phi(zs[-1]), np.float64))
     delta, gradients = [(h[-1] - wanted) / len(inputs)], []
     for matrix, z, before in zip(reversed(matrices), reversed(zs), reversed(h[:-1]), strict=True):
         inner = delta[-1] * dphi(z)
@@ -455,9 +466,16 @@ def _draw(init: str, rows: int, width: int, rng: np.random.Generator) -> tuple[F
         bound = 1 / math.sqrt(width)
         return rng.uniform(-bound, bound, (rows, width)), rng.uniform(-bound, bound, rows)
     if init == "orthogonal":
-        return initialization.orthogonal((rows, width), rng), np.zeros(rows)
+        return _orthogonal(rows, width, rng), np.zeros(rows)
     std = {"small": 0.01, "xavier": width**-0.5, "he": (2 / width) ** 0.5, "normal": 1.0}[init]
     return std * rng.normal(size=(rows, width)), np.zeros(rows)
+
+
+def _orthogonal(rows: int, columns: int, rng: np.random.Generator) -> Float64:
+    """Draw as chapter 4 does, with signs that make all orthogonal matrices equally likely."""
+    q, r = np.linalg.qr(rng.normal(size=(max(rows, columns), min(rows, columns))))
+    q = q * np.where(np.diag(r) < 0, -1.0, 1.0)
+    return np.asarray(q if rows >= columns else q.T)
 
 
 def _normalized(x: Array, axis: int | None) -> tuple[Array, Array]:
@@ -610,8 +628,8 @@ def cliff_loss_and_grad(
             s, through = sigmoid(x), weight * dsigmoid(x)
             x, dw, db = weight * s + bias, s + through * dw, 1 + through * db
         error = sigmoid(x) - target
-        slope = 2 * error * dsigmoid(x)
-        return Cliff(error**2, slope * dw, slope * db)
+        slope = np.asarray(2 * error * dsigmoid(x), np.float64)
+        return Cliff(np.square(error, dtype=np.float64), slope * dw, slope * db)
 
 
 # --- through time ---
@@ -663,7 +681,7 @@ def recurrent_weights(
     (scale,) = checks.nonnegative(scale=scale)
     width = checks.count("width", width, least=1)
     rng = np.random.default_rng(seed)
-    w_hh = np.concatenate([scale * initialization.orthogonal((width, width), rng)
+    w_hh = np.concatenate([scale * _orthogonal(width, width, rng)
                            for _ in range(gates)])  # fmt: skip
     w_ih = 0.5 / math.sqrt(width) * rng.normal(size=(gates * width, width))
     bias = np.zeros(gates * width)
@@ -757,11 +775,7 @@ def input_gradients(cell: str, weights: CellWeights, x: Float64, dh: Float64) ->
 
 
 _State = tuple[Float64, Float64]
-_Tape = tuple[Float64, ...]
-
-
-def _sigmoid(z: Float64) -> Float64:
-    return np.asarray(0.5 * (1 + np.tanh(0.5 * z)))
+_Tape = tuple[Array, ...]
 
 
 def _rnn_step(inner: Float64, state: _State, w_hh: Float64) -> tuple[_State, _Tape]:
@@ -792,10 +806,11 @@ def _gru_back(flow: _State, tape: _Tape, w_hh: Float64) -> tuple[Float64, _State
 
 
 def _lstm_step(inner: Float64, state: _State, w_hh: Float64) -> tuple[_State, _Tape]:
-    i, f, g, o = np.split(inner + state[0] @ w_hh.T, 4, axis=1)
-    i, f, g, o = _sigmoid(i), _sigmoid(f), np.tanh(g), _sigmoid(o)
+    z_i, z_f, z_g, z_o = np.split(inner + state[0] @ w_hh.T, 4, axis=1)
+    i, f, g, o = _sigmoid(z_i), _sigmoid(z_f), np.tanh(z_g), _sigmoid(z_o)
     c = f * state[1] + i * g
-    return (o * np.tanh(c), c), (i, f, g, o, state[1], np.tanh(c))
+    h = np.asarray(o * np.tanh(c), np.float64)
+    return (h, np.asarray(c, np.float64)), (i, f, g, o, state[1], np.tanh(c))
 
 
 def _lstm_back(flow: _State, tape: _Tape, w_hh: Float64) -> tuple[Float64, _State]:
@@ -920,7 +935,7 @@ def rounded(values: ArrayLike, dtype: str) -> Float64:
     array = np.asarray(values, dtype=np.float64)
     exponent = np.maximum(np.frexp(array)[1] - 1, least)
     near = np.ldexp(np.rint(np.ldexp(array, bits - exponent)), exponent - bits)
-    return np.where(np.abs(near) > largest, np.copysign(np.inf, near), near)
+    return np.asarray(np.where(np.abs(near) > largest, np.copysign(np.inf, near), near))
 
 
 def survival(grad: ArrayLike, log2_scale: int, dtype: str = "float16") -> Survival:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_chi_refuses() -> None:
 @given(seeds, names, st.lists(st.integers(1, 6), min_size=2, max_size=5), st.integers(1, 5))
 def test_backward_is_autograd(seed: int, name: str, widths: list[int], batch: int) -> None:
     rng = np.random.default_rng(seed)
-    weights = [rng.normal(size=(b, a)) for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [rng.normal(size=(b, a)) for a, b in pairwise(widths)]
     x, target = rng.normal(size=(batch, widths[0])), rng.normal(size=(batch, widths[-1]))
     leaves = [tensor(w, grad=True) for w in weights]
     hs = [tensor(x, grad=True)]
@@ -268,9 +269,9 @@ def test_profile_is_autograd(
         depth, activation=name, init=init, normalization=normalization, skip=skip, width=width,
         batch=batch, seed=seed,
     )  # fmt: skip
-    assert_allclose(found.h_std, [float(h.std(correction=0)) for h in hs], rtol=1e-8, atol=1e-12)
+    assert_allclose(found.h_std, [h.std(correction=0).item() for h in hs], rtol=1e-8, atol=1e-12)
     for ours, tensors in ((found.delta, hs), (found.weight_grad, [w for w, _ in layers[:-1]])):
-        norms = [float(t.grad.norm()) for t in tensors if t.grad is not None]
+        norms = [t.grad.norm().item() for t in tensors if t.grad is not None]
         assert_allclose(ours, norms, rtol=1e-6, atol=1e-10)
 
 
@@ -306,7 +307,7 @@ def test_norms_survive_where_float32_squares_do_not() -> None:
 
 
 def test_profile_refuses() -> None:
-    known = {"activation": "relu", "init": "he"}
+    known: dict[str, Any] = {"activation": "relu", "init": "he"}
     with pytest.raises(ValueError, match="depth must be >= 1, got 0"):
         gradient_profile(0, **known)
     with pytest.raises(ValueError, match="batch norm needs at least 2 examples"):
@@ -501,7 +502,9 @@ def test_forget_bias_refuses() -> None:
 
 
 def test_dead_units() -> None:
-    assert_array_equal(dead_units([[0, 1, 0], [0, 0, 0], [-0.0, 2, 1e-30]]), [True, False, False])
+    assert_array_equal(
+        dead_units([[0.0, 1.0, 0.0], [0.0, 0.0, 0.0], [-0.0, 2.0, 1e-30]]), [True, False, False]
+    )
     with pytest.raises(ValueError, match="h is empty"):
         dead_units(np.ones((0, 3)))
     with pytest.raises(ValueError, match="h must be finite"):
@@ -563,7 +566,12 @@ def test_scaler_is_torchs(good: list[bool], interval: int) -> None:
 
 
 def test_scaler_refuses() -> None:
-    for values in ({"init_scale": 0.0}, {"growth_factor": 1.0}, {"backoff_factor": 1.0}):
+    refused: list[dict[str, Any]] = [
+        {"init_scale": 0.0},
+        {"growth_factor": 1.0},
+        {"backoff_factor": 1.0},
+    ]
+    for values in refused:
         with pytest.raises(ValueError, match="is out of its range"):
             LossScaler(**values)
     with pytest.raises(ValueError, match="growth_interval must be >= 1"):
