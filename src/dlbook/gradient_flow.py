@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -427,11 +427,11 @@ def _classifier_pass(
         raise ValueError(f"init must be one of {', '.join(INITS)}, got {init!r}")
     if normalization == "batch" and batch < 2:
         raise ValueError(f"batch norm needs at least 2 examples, got batch {batch}")
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(batch, width)).astype(dtype)
-    labels = rng.integers(10, size=batch)
-    layers = [tuple(p.astype(dtype) for p in _draw(init, rows, width, rng))
-              for rows in (*[width] * depth, 10)]  # fmt: skip
+    start, labels, drawn = _classifier(depth, init, width, batch, seed)
+    x = start.astype(dtype, copy=False)
+    layers = [
+        (weight.astype(dtype, copy=False), bias.astype(dtype, copy=False)) for weight, bias in drawn
+    ]
     axis = {"none": None, "batch": 0, "layer": 1}[normalization]
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         hs, kept = [x], []
@@ -459,6 +459,16 @@ def _classifier_pass(
             biases.append(outer.sum(axis=0))
             deltas.append(down)
     return _Pass(hs[1:], deltas[-2::-1], weights[::-1], biases[::-1])
+
+
+@lru_cache(maxsize=8)
+def _classifier(
+    depth: int, init: str, width: int, batch: int, seed: int
+) -> tuple[Float64, NDArray[np.integer[Any]], list[tuple[Float64, Float64]]]:
+    """Draw inputs, labels and layers; they are kept, as many nets differ in the rest alone."""
+    rng = np.random.default_rng(seed)
+    x, labels = rng.normal(size=(batch, width)), rng.integers(10, size=batch)
+    return x, labels, [_draw(init, rows, width, rng) for rows in (*[width] * depth, 10)]
 
 
 def _draw(init: str, rows: int, width: int, rng: np.random.Generator) -> tuple[Float64, Float64]:
