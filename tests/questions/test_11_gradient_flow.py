@@ -86,7 +86,8 @@ def test_sigmoid_layers() -> None:
     assert 5e-13 < profile(20, "sigmoid", "xavier").ratio < 2e-12
     assert 5e-32 < profile(50, "sigmoid", "xavier").ratio < 3e-31
     weights = [10 / 8 * rng(k).normal(size=(64, 64)) for k in range(20)]
-    found = mlp_backward(weights, *rng(50).normal(size=(2, 64, 64)), "sigmoid").delta
+    x, target = rng(50).normal(size=(2, 64, 64))
+    found = mlp_backward(weights, x, target, "sigmoid").delta
     sizes = [np.linalg.norm(d) for d in found]
     assert (sizes[4] / sizes[19]) ** (1 / 15) == pytest.approx(1, abs=0.05)
 
