@@ -139,6 +139,18 @@ def test_chi_against_nets(name: str, normalization: str) -> None:
     assert np.mean(found) == pytest.approx(chi(name, normalization), rel=0.05)
 
 
+@pytest.mark.parametrize("batch", [4, 8, 16])
+def test_linear_layers_behind_batch_norm_of_small_batches(batch: int) -> None:
+    found = []
+    for seed in range(4):
+        delta = gradient_profile(
+            30, activation="identity", init="he", normalization="batch", width=128, batch=batch,
+            seed=seed,
+        ).delta  # fmt: skip
+        found.append((delta[4] / delta[24]) ** (2 / 20))
+    assert np.mean(found) == pytest.approx((batch - 2) / (batch - 3), rel=0.13)
+
+
 def test_chi_refuses() -> None:
     with pytest.raises(ValueError, match="normalization must be 'none', 'batch' or 'layer'"):
         chi("relu", "instance")
