@@ -30,7 +30,9 @@ every_drill = pytest.mark.parametrize("entry", DRILLS, ids=lambda entry: entry.n
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Apply a change to the number or to every array of an answer."""
+    """Apply a change to the number or to every array of an answer; a refusal stays one."""
+    if value is None:
+        return None
     if isinstance(value, list | tuple):
         return type(value)(mapped(entry, change) for entry in value)
     return change(value)
