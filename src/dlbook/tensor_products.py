@@ -652,7 +652,7 @@ def matmul_backward(a: ArrayLike, b: ArrayLike, grad: ArrayLike) -> tuple[Array,
 
     References
     ----------
-    Giles 2008, *Collected Matrix Derivative Results*, section 2.2.2. PyTorch, ``torch.matmul``.
+    Derived in the chapter from one entry of the product. PyTorch, ``torch.matmul``.
     """
     left, right = _operands(checks.floating("a", a), checks.floating("b", b))
     flow = checks.floating("grad", grad)
@@ -966,9 +966,9 @@ def best_order(dims: Sequence[int]) -> tuple[int, str]:
     TypeError
         If a size is no integer.
 
-    References
-    ----------
-    Cormen et al. 2009, *Introduction to Algorithms*, section 15.2.
+    Notes
+    -----
+    The last product splits the chain in two; the cheapest order of each part is known by then.
     """
     sizes = [checks.count(f"dims[{place}]", size, 1) for place, size in enumerate(dims)]
     count = len(sizes) - 1
