@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 
-from booksite.questions.reading import read
 from dlbook.tensor_products import SHAPES, best_order, broadcast_shape, einsum_plan, matmul_shape
-
-BANK = Path(__file__).resolve().parents[2] / "book/questions/12_tensor_products.yml"
 
 LIST: list[tuple[int, ...]] = [
     (), (3,), (4,), (2, 3), (3, 2), (3, 4), (1, 3), (3, 1), (4, 3, 4), (5, 2, 3),
@@ -372,12 +368,3 @@ def test_in_place_after_a_product() -> None:
     y.sum().backward()
     with pytest.raises(RuntimeError, match="leaf Variable that requires grad"):
         w.add_(1)
-
-
-# --- the bank itself ---
-
-
-def test_every_test_is_named_by_a_question() -> None:
-    named = {check for question in read(BANK).questions for check in question.checks}
-    here = {name for name in globals() if name.startswith("test_")}
-    assert named == here - {"test_every_test_is_named_by_a_question"}
