@@ -122,7 +122,7 @@ def test_losses_are_those_of_torch(namespace: dict[str, Any]) -> None:
 def test_the_entry_and_its_terms(at: dict[str, Defaults]) -> None:
     text = at["product_views"].caption()
     assert "4 entries of A and 4 of B make 1 of C." in text
-    assert text.endswith("C[1, 2] = 1·2 + 2·0 + −1·1 + 0·1 = 1.")
+    assert text.endswith("C[1, 2] = 1·2 + 2·0 + (−1)·1 + 0·1 = 1.")
     text = at["product_views"].caption(view="outer products", terms=2)
     assert "6 entries of A and 10 of B make 15 of C." in text
     assert text.endswith("a partial sum: 2 of 4 terms.")
@@ -280,7 +280,7 @@ def test_layouts_are_those_of_torch(namespace: dict[str, Any]) -> None:
         ("products of uniforms", "bfloat16", 16384, ": 256, exactly 4117"),
         ("products of normals", "float16", 16384, ": 118, exactly 119.1"),
         ("products of normals", "bfloat16", 16384, ": 94.5, exactly 119.1"),
-        ("ones", "float32", 16384, ": 16384, exactly 16384, off by 0 of it."),
+        ("ones", "float32", 16384, ": 16384, exactly 16384; the relative error is 0."),
     ],
 )
 def test_sums_of_many_terms(
