@@ -51,13 +51,6 @@ def random_logits(d: int, draws: int = 1000) -> Any:
     return (normal(1, draws, 16, d) @ normal(2, draws, d, 1))[..., 0]
 
 
-def test_every_question_of_the_list_is_there() -> None:
-    bank = read(BANK)
-    assert len(bank.questions) == 37
-    assert sum(question.starred for question in bank.questions) == 15
-    assert all(question.checks for question in bank.questions)
-
-
 # --- The one line ---
 
 
