@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,10 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
-from booksite.questions.reading import read
 from dlbook.convolution import col2im, conv2d, conv2d_backward, conv2d_loops, im2col
 
-BANK = Path(__file__).resolve().parents[2] / "book/questions/07_convolution.yml"
 Floats = NDArray[Any]
 
 
@@ -33,15 +29,6 @@ def whole(*shape: int, seed: int = 0) -> Floats:
 
 def by_torch(images: Floats, kernels: Floats, **how: Any) -> Floats:
     return np.asarray(F.conv2d(torch.from_numpy(images), torch.from_numpy(kernels), **how))
-
-
-def test_all_are_there() -> None:
-    bank = read(BANK)
-    assert len(bank.questions) == 26
-    assert sum(question.starred for question in bank.questions) == 9
-    assert {re.match(r"[a-z]+", question.id)[0] for question in bank.questions} == {  # type: ignore[index]
-        "convolution"
-    }
 
 
 # --- The sum ---
