@@ -172,7 +172,7 @@ function reflow(svg) {
   if (room && room < 0.85 * width && panels.length > 1) {
     const gap = 10;
     w = Math.max(room / 1.2, ...panels.map((box) => box[2]));
-    h = 0;
+    h = 3; // letters may reach above their box
     for (let k = 0, end; k < panels.length; k = end) {
       let row = panels[k][2];
       for (end = k + 1; end < panels.length && row + gap + panels[end][2] <= w; end++)
