@@ -74,6 +74,6 @@ class Defaults:
         """Return the caption there."""
         for name, value in (self._start | values).items():
             self._figure.controls[name].value = value
-        # A test may have drawn another state behind the controls' back.
-        self._figure._moved(None)
-        return self._figure.caption
+        # Drawn once more, as a test may have drawn another state behind the controls' back.
+        controls = self._figure._controls.values()
+        return self._figure._call(tuple(one.position(one.widget.value) for one in controls))
