@@ -84,4 +84,5 @@ def open_and_run(page: Page, address: str, notebook: str) -> list[str]:
     )
     page.set_default_timeout(300_000)
     errors: list[str] = page.evaluate(_RUN_ALL)
+    page.set_default_timeout(30_000)
     return errors
