@@ -21,7 +21,6 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from dlbook import checks
@@ -108,7 +107,8 @@ def conv2d_loops(
                 for e in range(k_w):
                     pixel = padded[n, first + c, i * s_h + a * d_h, j * s_w + e * d_w]
                     y[n, o, i, j] += w[o, c, a, e] * pixel
-        y[n, o, i, j] += b[o]
+        if b is not None:
+            y[n, o, i, j] += b[o]
     return y
 
 
@@ -164,7 +164,7 @@ def conv2d(
         copies[...] = windows[n]
         np.matmul(matrix, columns, out=y[n])
     y = y.reshape(len(x), n_out, *geometry.out)
-    if bias is not None:
+    if b is not None:
         y += b[:, None, None]
     return y
 
@@ -333,7 +333,7 @@ def _padded(x: Array, padding: Pair) -> Array:
     """Return images with a border of zeros; without a border the images themselves."""
     (p_h, p_w), (height, width) = padding, x.shape[2:]
     if p_h == p_w == 0:
-        return x
+        return np.ascontiguousarray(x)
     # An assignment costs a ninth of what np.pad does on a small image.
     padded = np.zeros((*x.shape[:2], height + 2 * p_h, width + 2 * p_w), dtype=x.dtype)
     padded[:, :, p_h : p_h + height, p_w : p_w + width] = x
@@ -343,8 +343,13 @@ def _padded(x: Array, padding: Pair) -> Array:
 def _windows(padded: Array, geometry: _Geometry) -> Any:
     """Return a view of all windows, shape (N, C, k_h, k_w, H_out, W_out)."""
     (s_h, s_w), (d_h, d_w) = geometry.stride, geometry.dilation
-    windows = sliding_window_view(padded, geometry.reach, axis=(2, 3))
-    return windows[:, :, ::s_h, ::s_w, ::d_h, ::d_w].transpose(0, 1, 4, 5, 2, 3)
+    n, c, row, column = padded.strides
+    # What sliding_window_view, two slices and a transpose would give, in a tenth of the time: a
+    # step within a window is d pixels, and one to the next window is s. The geometry is checked
+    # to end within the image, which the constructor checks once more.
+    shape = (*padded.shape[:2], *geometry.kernel, *geometry.out)
+    strides = (n, c, d_h * row, d_w * column, s_h * row, s_w * column)
+    return np.ndarray(shape, padded.dtype, padded, 0, strides)
 
 
 def _gathered(spread: Array, geometry: _Geometry) -> Array:
@@ -371,8 +376,8 @@ def _arguments(
     padding: Steps,
     dilation: Steps,
     groups: int,
-) -> tuple[Array, Array, Array, _Geometry]:
-    """Return checked images, kernels and bias of one dtype, and the geometry."""
+) -> tuple[Array, Array, Array | None, _Geometry]:
+    """Return checked images, kernels and bias, if any, of one dtype, and the geometry."""
     x = _images(images)
     w = checks.floating("kernels", kernels)
     if w.ndim != 4:
@@ -387,12 +392,15 @@ def _arguments(
             f"kernels expect {groups} × {w.shape[1]} = {groups * w.shape[1]} channels "
             f"(groups × kernel channels), images have {x.shape[1]}"
         )
-    b = np.zeros(len(w), w.dtype) if bias is None else checks.floating("bias", bias)
-    if b.shape != (len(w),):
+    b = None if bias is None else checks.floating("bias", bias)
+    if b is not None and b.shape != (len(w),):
         raise ValueError(f"bias must have shape ({len(w)},), got {b.shape}")
     geometry = _geometry(x.shape, (w.shape[2], w.shape[3]), stride, padding, dilation)
-    dtype = np.result_type(x, w, b)
-    return x.astype(dtype, copy=False), w.astype(dtype, copy=False), b.astype(dtype), geometry
+    if x.dtype == w.dtype and b is None:  # the usual case: on small images each call counts
+        return x, w, b, geometry
+    dtype = np.result_type(x, w) if b is None else np.result_type(x, w, b)
+    b = None if b is None else b.astype(dtype)
+    return x.astype(dtype, copy=False), w.astype(dtype, copy=False), b, geometry
 
 
 def _images(images: ArrayLike) -> Array:
