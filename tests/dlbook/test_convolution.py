@@ -231,4 +231,6 @@ def test_images_need_not_lie_in_order(padding: int) -> None:
     images = np.random.default_rng(0).normal(size=(2, 7, 8, 3)).transpose(0, 3, 1, 2)[:, :, ::2]
     kernels = np.random.default_rng(1).normal(size=(2, 3, 3, 3))
     expected = F.conv2d(torch.from_numpy(images.copy()), torch.from_numpy(kernels), padding=padding)
-    assert_allclose(conv2d(images, kernels, padding=padding), expected.numpy(), atol=1e-12)
+    np.testing.assert_allclose(
+        conv2d(images, kernels, padding=padding), expected.numpy(), atol=1e-12
+    )
