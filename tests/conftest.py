@@ -90,7 +90,8 @@ def chromium() -> Iterator[Browser]:
         pytest.fail(str(error), pytrace=False)
 
 
-@pytest.fixture(scope="session", params=["firefox", "webkit"])
+# Not for the session: an idle WebKit takes a quarter of a core from all tests that follow.
+@pytest.fixture(scope="module", params=["firefox", "webkit"])
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
     """Start another engine than Chromium; skip where it cannot be had, but never in CI."""
     _need_engine(request.param)
