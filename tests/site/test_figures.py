@@ -11,6 +11,12 @@ from support.book import FigureOnPage, Site
 from support.browser import NewPage, Watch
 from support.figures import LiveFigurePage
 
+#: Heights of the controls that scroll away and of those that stay in view.
+_HEIGHTS = """(form) => [false, true].map((on) => {
+  form.toggleAttribute("data-sticky", on);
+  return form.offsetHeight;
+})"""
+
 _INK = """(svg) => [...svg.querySelectorAll("[fill^='var('], [stroke^='var(']")]
   .slice(0, 50).map((node) => {
     const { fill, stroke } = getComputedStyle(node);
@@ -110,6 +116,9 @@ def test_fits_a_phone(site: Site, figure: FigureOnPage, new_page: NewPage) -> No
     assert box["x"] + box["width"] <= 360
     assert live.smallest_text() >= 8, "text of such a size cannot be read"
     _assert_moves(live)
+    # Else it would flicker where the one height says yes and the other no.
+    loose, sticky = live.form.evaluate(_HEIGHTS)
+    assert loose == sticky
 
 
 def test_ink_follows_the_dark_mode(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
