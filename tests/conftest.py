@@ -34,7 +34,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         if name in metafunc.fixturenames:
             found = find() or [None]
             ids = [getattr(entry, "stem", str(entry)) for entry in found]
-            metafunc.parametrize(name, found, ids=ids, indirect=True)
+            one = metafunc.definition.get_closest_marker("one_a_page") is not None
+            metafunc.parametrize(name, _marked(found) if one else found, ids=ids, indirect=True)
+
+
+def _marked(figures: Sequence[Any]) -> list[Any]:
+    """Leave all figures of a page but the first to the thorough tests."""
+    seen: set[str | None] = set()
+    marked = []
+    for figure in figures:
+        page = getattr(figure, "page", None)
+        marked.append(pytest.param(figure, marks=pytest.mark.thorough if page in seen else ()))
+        seen.add(page)
+    return marked
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 from support import book
 from support.book import FigureOnPage, Site
@@ -72,15 +74,23 @@ def _data_at(figure: LiveFigurePage, name: str, position: int) -> str:
     return figure.data()
 
 
-def test_works_when_the_network_is_cut(live_figure: LiveFigurePage) -> None:
+def test_works_when_the_network_is_cut(notebook: Path, site: Site, new_page: NewPage) -> None:
+    """All figures at once: a longer caption brings others into view, which then load."""
+    page = new_page()
+    page.goto(site.address + book.page_of(notebook))
+    figures = [LiveFigurePage(page, figure.name) for figure in book.figures_of(notebook)]
+    for figure in figures:
+        figure.wait_live()
+    page.wait_for_load_state("networkidle")
     watch = Watch("http://")
-    watch.attach(live_figure.page)
-    live_figure.page.wait_for_load_state("networkidle")
-    live_figure.page.context.set_offline(True)
-    _assert_moves(live_figure)
+    watch.attach(page)
+    page.context.set_offline(True)
+    for figure in figures:
+        _assert_moves(figure)
     watch.check()
 
 
+@pytest.mark.one_a_page
 def test_works_from_a_file(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
     page = new_page()
     watch = Watch("file://")
@@ -95,6 +105,7 @@ def _assert_moves(figure: LiveFigurePage) -> None:
     assert figure.data() != before
 
 
+@pytest.mark.one_a_page
 def test_first_frame_without_javascript(
     site: Site, figure: FigureOnPage, new_page: NewPage
 ) -> None:
@@ -121,6 +132,7 @@ def test_fits_a_phone(site: Site, figure: FigureOnPage, new_page: NewPage) -> No
     assert loose == sticky
 
 
+@pytest.mark.one_a_page
 def test_ink_follows_the_dark_mode(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
     colors = {}
     for scheme in ("light", "dark"):
@@ -131,6 +143,7 @@ def test_ink_follows_the_dark_mode(site: Site, figure: FigureOnPage, new_page: N
     assert all(a != b for a, b in zip(colors["light"], colors["dark"], strict=True))
 
 
+@pytest.mark.one_a_page
 def test_words_that_were_searched_for_stay_legible(
     site: Site, figure: FigureOnPage, new_page: NewPage
 ) -> None:
@@ -175,6 +188,7 @@ def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
         assert len(captions) > 1, "no slider changes the caption"
 
 
+@pytest.mark.one_a_page
 def test_tab_meets_every_control_in_order_and_shows_where_it_is(
     live_figure: LiveFigurePage,
 ) -> None:
@@ -213,6 +227,7 @@ def test_words_go_with_the_slider(live_figure: LiveFigurePage) -> None:
             expect(slider).to_have_accessible_name(re.compile(r"\S"))
 
 
+@pytest.mark.one_a_page
 def test_reset_restores_the_first_state(live_figure: LiveFigurePage) -> None:
     positions, seen = live_figure.positions(), live_figure.seen()
     live_figure.move(live_figure.elsewhere())
@@ -223,6 +238,7 @@ def test_reset_restores_the_first_state(live_figure: LiveFigurePage) -> None:
     assert live_figure.seen() == seen
 
 
+@pytest.mark.one_a_page
 def test_address_reproduces_the_state(
     live_figure: LiveFigurePage, site: Site, new_page: NewPage
 ) -> None:
@@ -240,6 +256,7 @@ def _wait_for_hash(page: Page, name: str) -> None:
     page.wait_for_function("(start) => location.hash.startsWith(start)", arg=f"#{name}:")
 
 
+@pytest.mark.one_a_page
 def test_plain_anchors_stay(site: Site, figure: FigureOnPage, new_page: NewPage) -> None:
     address = f"{site.address}{figure.page}#{figure.name}"
     plain = LiveFigurePage.open(new_page(), site.address + figure.page, figure.name)
