@@ -44,6 +44,7 @@ _WORD: Final = re.compile(r"-{0,2}[A-Za-z_][\w-]*")
 _NOTICE: Final = re.compile(r"/\*!.*?\*/", re.DOTALL)
 _VARIABLE: Final = re.compile(r"var\(\s*(--[\w-]+)")
 _LINK: Final = re.compile(r"""((?<![\w-])(?:href|src)=")([^"?#]+\.(?:css|js))(?:\?[^"]*)?\"""")
+_FIGURE: Final = re.compile(r'<figure class="livefigure".*?</figure>', re.DOTALL)
 #: Icons lie in Unicode's private use area; a style sheet has them as codes or as they are.
 _ICON: Final = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 _CODE: Final = re.compile(r'<div class="highlight">.*?</pre>', re.DOTALL)
@@ -323,14 +324,21 @@ def trim_site(root: Path) -> None:
     scripts = {path: path.read_text(encoding="utf-8") for path in sorted(static.rglob("*.js"))}
     code = [text for path, text in scripts.items() if "livefigures" not in path.parts]
     styles = _trim_styles(static, used_names(pages.values(), code))
-    shown = {ord(sign) for text in (*pages.values(), *scripts.values()) for sign in unescape(text)}
+    shown = _signs((*pages.values(), *scripts.values()))
+    drawn = _signs(text for page in pages.values() for text in _FIGURE.findall(page))
+    drawn |= _signs(text for path, text in scripts.items() if "livefigures" in path.parts)
     for font in sorted(static.rglob("*.woff2")):
-        codes = icon_codes(styles.values()) if "fontawesome" in font.parts else shown
+        codes = drawn if "dejavu" in font.parts else shown  # the first writes in figures only
+        codes = icon_codes(styles.values()) if "fontawesome" in font.parts else codes
         font.write_bytes(trim_font(font.read_bytes(), codes))
     for picture in (root / "_images").glob("*.png"):
         picture.write_bytes(trim_picture(picture.read_bytes()))
     plain = plain_classes(styles.get("pygments.css", ""))
     _finish_pages(root, {path: plain_code(text, plain) for path, text in pages.items()})
+
+
+def _signs(texts: Iterable[str]) -> set[int]:
+    return {ord(sign) for text in texts for sign in unescape(text)}
 
 
 def _trim_styles(static: Path, used: Used) -> dict[str, str]:

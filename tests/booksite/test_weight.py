@@ -190,6 +190,22 @@ def test_a_site_is_cut_once(tmp_path: Path) -> None:
     assert contents(root) == after
 
 
+def test_the_font_of_figures_has_what_figures_write(tmp_path: Path) -> None:
+    root = site(tmp_path)
+    page = root / "sub" / "page.html"
+    figure = '<figure class="livefigure" id="f"><svg><text>dot</text></svg></figure>'
+    page.write_text(page.read_text().replace("</body>", f"{figure}</body>") + figure)
+    whole = (root / "_static" / "font.woff2").read_bytes()
+    for name in ("dejavu/DejaVuSans.woff2", "livefigures/f-1.js"):
+        (root / "_static" / name).parent.mkdir(exist_ok=True)
+    (root / "_static/dejavu/DejaVuSans.woff2").write_bytes(whole)
+    (root / "_static/livefigures/f-1.js").write_text('livefigure("cab");')
+    weight.trim_site(root)
+    kept = characters((root / "_static/dejavu/DejaVuSans.woff2").read_bytes())
+    assert {ord(sign) for sign in "dotcab"} <= kept
+    assert ord("P") not in kept and ord("Z") not in kept
+
+
 def test_links_name_the_content(tmp_path: Path) -> None:
     root = site(tmp_path)
     weight.trim_site(root)

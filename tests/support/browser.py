@@ -108,7 +108,11 @@ class Watch:
         self.complaints.append(f"{where}: {what}")
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning"):
+        # Chromium asks for the icon again by itself whenever the address changes, offline too.
+        icon = message.location.get("url", "").endswith("favicon.svg")
+        if message.type in ("error", "warning") and not (
+            icon and "INTERNET_DISCONNECTED" in message.text
+        ):
             where = message.page.url if message.page else ""
             self._note(where, f"console {message.type}: {message.text}")
 
