@@ -167,6 +167,7 @@ def _fixed_words(site: Site, figure: FigureOnPage) -> str:
     )
 
 
+@pytest.mark.one_a_page
 def test_keyboard_alone_moves_every_slider(live_figure: LiveFigurePage) -> None:
     page = live_figure.page
     captions = {live_figure.caption()}
