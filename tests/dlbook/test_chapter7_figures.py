@@ -13,9 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from scipy.signal import convolve2d, correlate2d
-from support.chapters import Defaults, figure_in, namespace_with
-
-from livefigure import LiveFigure
+from support.chapters import Defaults, figure_in, namespace_with, sweep, values
 
 #: The names of the figures' matplotlib figures.
 FIGURES = {
@@ -35,18 +33,6 @@ def namespace() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def at(namespace: dict[str, Any]) -> dict[str, Defaults]:
     return {name: Defaults(figure_in(namespace, name)) for name in FIGURES}
-
-
-def values(figure: LiveFigure) -> dict[str, tuple[Any, ...]]:
-    return {name: control.values for name, control in figure._controls.items()}
-
-
-def sweep(figure: LiveFigure) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield every state and its caption; called directly, as drawing would add nothing."""
-    options = values(figure)
-    for state in np.ndindex(*(len(entries) for entries in options.values())):
-        chosen = {name: options[name][k] for name, k in zip(options, state, strict=True)}
-        yield chosen, figure._call(state)
 
 
 # --- all of them ---

@@ -5,17 +5,15 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose
-from support.chapters import Defaults, figure_in, namespace_with
+from support.chapters import Defaults, figure_in, namespace_with, sweep, values
 
 from dlbook.detection import batched_nms, ciou, diou, from_cxcywh, giou, iou, nms, soft_nms
-from livefigure import LiveFigure
 
 #: The names of the figures' matplotlib figures.
 FIGURES = {
@@ -38,18 +36,6 @@ def namespace() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def at(namespace: dict[str, Any]) -> dict[str, Defaults]:
     return {name: Defaults(figure_in(namespace, name)) for name in FIGURES}
-
-
-def values(figure: LiveFigure) -> dict[str, tuple[Any, ...]]:
-    return {name: control.values for name, control in figure._controls.items()}
-
-
-def sweep(figure: LiveFigure) -> Iterator[tuple[dict[str, Any], str]]:
-    """Yield every state and its caption; called directly, as drawing would add nothing."""
-    options = values(figure)
-    for state in np.ndindex(*(len(entries) for entries in options.values())):
-        chosen = {name: options[name][k] for name, k in zip(options, state, strict=True)}
-        yield chosen, figure._call(state)
 
 
 def number(pattern: str, text: str) -> float:

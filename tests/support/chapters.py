@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import nbformat
+import numpy as np
 
 from livefigure import LiveFigure
 from support.book import ROOT
@@ -77,3 +79,16 @@ class Defaults:
         # Drawn once more, as a test may have drawn another state behind the controls' back.
         controls = self._figure._controls.values()
         return self._figure._call(tuple(one.position(one.widget.value) for one in controls))
+
+
+def values(figure: LiveFigure) -> dict[str, tuple[Any, ...]]:
+    """Return what each control of a figure can be set to."""
+    return {name: tuple(control.values) for name, control in figure._controls.items()}
+
+
+def sweep(figure: LiveFigure) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield every state and its caption; called directly, as drawing would add nothing."""
+    options = values(figure)
+    for state in np.ndindex(*(len(entries) for entries in options.values())):
+        chosen = {name: options[name][k] for name, k in zip(options, state, strict=True)}
+        yield chosen, figure._call(state)
