@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -52,8 +53,9 @@ class Job(NamedTuple):
     key: str
 
 
-def imported_modules(code: str) -> Iterator[str]:
-    """Yield the names of the modules that some code imports, ``a.b`` for ``from a import b`` too.
+@cache  # a module of src/ is asked about once for each notebook that needs it
+def imported_modules(code: str) -> frozenset[str]:
+    """Return the names of the modules that some code imports, ``a.b`` for ``from a import b`` too.
 
     IPython's own syntax is understood. Code that is no Python imports nothing: what is wrong
     with it is the kernel's to say, with the cell.
@@ -61,13 +63,15 @@ def imported_modules(code: str) -> Iterator[str]:
     try:
         tree = ast.parse(TransformerManager().transform_cell(code))
     except SyntaxError:
-        return
+        return frozenset()
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names.add(node.module)
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
 
 
 def source_files(codes: Iterable[str], src: Path) -> list[Path]:

@@ -338,7 +338,7 @@ def trim_site(root: Path) -> None:
 
 
 def _signs(texts: Iterable[str]) -> set[int]:
-    return {ord(sign) for text in texts for sign in unescape(text)}
+    return {ord(sign) for text in texts for sign in set(unescape(text))}
 
 
 def _trim_styles(static: Path, used: Used) -> dict[str, str]:
