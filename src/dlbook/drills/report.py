@@ -132,6 +132,27 @@ class Report:
             parts.append(folded("Answer", self.follow_up.answer))
         return "\n\n".join(parts)
 
+    def as_dict(self) -> dict[str, bool | str | None]:
+        """Return the report for who displays it in another way.
+
+        Returns
+        -------
+        dict
+            ``passed`` and ``nothing_returned`` are bool, ``summary`` is text. ``mistake``,
+            ``reason``, ``case`` (the smallest failing one with both answers, several lines) and
+            ``speed`` are text, or ``None`` where there is nothing to say.
+        """
+        failed = self.failed_case
+        return {
+            "passed": self.passed,
+            "nothing_returned": self.nothing_returned,
+            "summary": self._summary(),
+            "mistake": self.mistake,
+            "reason": failed.reason if failed else None,
+            "case": str(failed) if failed else None,
+            "speed": None if self.speed is None else self._pace(),
+        }
+
     def _summary(self) -> str:
         if self.nothing_returned:
             return "nothing returned yet."

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import pkgutil
 import re
+import subprocess
+import sys
 from html import unescape
 from typing import Any
 
@@ -10,7 +14,7 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
-from dlbook.drills import Drill, Report, all_drills, drill, grade, grading
+from dlbook.drills import Drill, Report, all_drills, drill, grade, grading, registry
 from dlbook.drills.compare import difference, display, same, text
 from dlbook.drills.grading import SHRINK_TRIES, attempt, drawn, mistake_of, run, shrink
 from dlbook.drills.optimizers import adam, sgd
@@ -47,6 +51,88 @@ def test_too_few_parameters_are_a_failure_not_an_error() -> None:
     report = grade("sgd", lambda theta, grads: theta)
     assert not report.passed
     assert "TypeError" in str(report)
+
+
+# --- finding a drill ---
+
+_BROWSER = """
+import sys
+for name in ("torch", "matplotlib", "IPython", "ipywidgets", "hypothesis"):
+    sys.modules[name] = None
+"""
+
+
+def imported_after(code: str) -> set[str]:
+    """Return what Python has imported after some code, where a page's packages are missing."""
+    script = f"{_BROWSER}\n{code}\nprint(*(name for name, module in sys.modules.items() if module))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split())
+
+
+def test_one_drill_is_found_without_importing_the_other_chapters() -> None:
+    chapters = {f"dlbook.drills.{entry.chapter}" for entry in all_drills()}
+    assert len(chapters) > 1
+    assert not chapters & imported_after("import dlbook.drills")
+    for entry in (drill("iou_pair"), drill("attention")):
+        found = imported_after(f"from dlbook.drills import drill; drill({entry.name!r})")
+        assert chapters & found == {f"dlbook.drills.{entry.chapter}"}
+    assert chapters <= imported_after("from dlbook.drills import all_drills; all_drills()")
+
+
+def test_a_drill_is_the_same_however_it_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    everything = all_drills()
+    monkeypatch.setattr(registry, "_BY_NAME", {})
+    registry._looked_up.cache_clear()
+    assert all(drill(entry.name) is entry for entry in everything)
+    assert registry._BY_NAME == {}, "all were imported to find one"
+
+
+def test_drills_without_their_source_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(package: str, file: str) -> bytes:
+        raise FileNotFoundError(file)
+
+    everything = all_drills()
+    monkeypatch.setattr(registry, "_BY_NAME", {})
+    monkeypatch.setattr(pkgutil, "get_data", missing)
+    registry._looked_up.cache_clear()
+    assert drill("iou_pair") in everything
+    registry._looked_up.cache_clear()
+
+
+# --- a report as data ---
+
+
+def test_a_failure_as_data() -> None:
+    report = grade("sgd", averaged)
+    data = json.loads(json.dumps(report.as_dict()))
+    assert set(data) == {
+        "passed", "nothing_returned", "summary", "mistake", "reason", "case", "speed",
+    }  # fmt: skip
+    assert (data["passed"], data["nothing_returned"], data["speed"]) == (False, False, None)
+    assert data["summary"] == f"{report.cases.passed} of {report.cases.total} cases pass."
+    assert data["mistake"] == report.mistake is not None
+    assert report.failed_case is not None
+    assert data["reason"] == report.failed_case.reason
+    assert data["case"] == str(report.failed_case)
+    assert "expected" in data["case"] and "got" in data["case"]
+
+
+def test_a_pass_as_data() -> None:
+    report = grade("sgd", sgd)
+    data = report.as_dict()
+    assert data["passed"] is True
+    assert data["summary"] in str(report)
+    assert data["speed"] in str(report)
+    assert str(data["speed"]).startswith("Speed: ")
+    assert [data[name] for name in ("mistake", "reason", "case")] == [None] * 3
+
+
+def test_nothing_returned_as_data() -> None:
+    data = grade("sgd", lambda *_: None).as_dict()
+    assert (data["passed"], data["nothing_returned"]) == (False, True)
+    assert data["summary"] == "nothing returned yet."
+    assert [data[name] for name in ("mistake", "reason", "case", "speed")] == [None] * 4
 
 
 # --- naming a mistake ---

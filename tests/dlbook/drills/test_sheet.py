@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 
 import pytest
 from markdown_it import MarkdownIt
 
 from dlbook.drills import Drill, all_drills, task
+from dlbook.drills.sheet import MIME
 
 every_drill = pytest.mark.parametrize("entry", all_drills(), ids=lambda entry: entry.name)
 
@@ -59,6 +61,26 @@ def test_text_cannot_fold_and_gives_nothing_away(entry: Drill) -> None:
     assert entry.signature in shown
     assert not any(hint in shown for hint in entry.hints)
     assert "return np" not in shown
+
+
+@every_drill
+def test_a_site_gets_the_parts_one_by_one(entry: Drill) -> None:
+    sheet = task(entry.name)
+    bundle = sheet._repr_mimebundle_()
+    assert set(bundle) == {MIME, "text/markdown", "text/plain"}
+    assert bundle["text/markdown"] == sheet._repr_markdown_()
+    assert bundle["text/plain"] == repr(sheet)
+    parts = json.loads(json.dumps(bundle[MIME]))
+    assert parts.pop("solution") in bundle["text/markdown"]
+    assert parts == {
+        "name": entry.name,
+        "chapter": entry.chapter,
+        "level": entry.level,
+        "signature": entry.signature,
+        "task": entry.task,
+        "hints": list(entry.hints),
+        "follow_up": {"question": entry.follow_up.question, "answer": entry.follow_up.answer},
+    }
 
 
 def test_an_unknown_drill_is_refused() -> None:
