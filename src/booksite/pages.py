@@ -41,6 +41,7 @@ _HEAD: Final = re.compile(r"<meta charset=[^>]*>")
 _EMPTY_HEADING: Final = re.compile(r"<th\b[^>]*>\s*(?:<p>\s*</p>)?\s*</th>")
 _SIDEBAR: Final = '<div id="pst-primary-sidebar" class'
 _LANDMARK: Final = ' role="navigation" aria-label="Sidebar"'
+_RUNS: Final = re.compile(r"tag_runnable|class=\"drill\"")
 _REDIRECT: Final = re.compile(
     r"\s*<meta http-equiv=\"Refresh\" content=\"0; url=([^\"]+)\" ?/?>\s*"
 )
@@ -92,12 +93,21 @@ def finish(page: str, prefix: str, *, is_search: bool = False) -> tuple[str, dic
     page = _SCRIPT.sub(lambda match: _script(match, prefix, files), page)
     page = _STYLE.sub(lambda match: _style(match, prefix, files), page)
     if "Content-Security-Policy" not in page:
-        policy = MATH_POLICY if has_math else POLICY
+        policy = _policy(page, has_math=has_math)
         meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
         page, count = _HEAD.subn(lambda match: f"{match[0]}\n    {meta}", page, count=1)
         if not count:
             raise ValueError("no <meta charset> to put the content policy after")
     return page, files
+
+
+def _policy(page: str, *, has_math: bool) -> str:
+    policy = MATH_POLICY if has_math else POLICY
+    if not _RUNS.search(page):
+        return policy
+    # Cells and drills run in WebAssembly, in a worker that is made of a blob.
+    policy = policy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    return f"{policy}; worker-src blob:"
 
 
 def _redirect_page(target: str) -> str:

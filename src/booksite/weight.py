@@ -46,6 +46,8 @@ _VARIABLE: Final = re.compile(r"var\(\s*(--[\w-]+)")
 _LINK: Final = re.compile(r"""((?<![\w-])(?:href|src)=")([^"?#]+\.(?:css|js))(?:\?[^"]*)?\"""")
 _FIGURE: Final = re.compile(r'<figure class="livefigure".*?</figure>', re.DOTALL)
 #: Icons lie in Unicode's private use area; a style sheet has them as codes or as they are.
+#: More than a megabyte of Python's own, which shows nothing on a page.
+_PYTHON: Final = "python.js"
 _ICON: Final = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 _CODE: Final = re.compile(r'<div class="highlight">.*?</pre>', re.DOTALL)
 #: A picture is stored with a palette if that saves at least this share of its bytes.
@@ -321,7 +323,11 @@ def trim_site(root: Path) -> None:
             if waste.is_file():
                 waste.unlink()
     pages = {path: path.read_text(encoding="utf-8") for path in html_files(root)}
-    scripts = {path: path.read_text(encoding="utf-8") for path in sorted(static.rglob("*.js"))}
+    scripts = {
+        path: path.read_text(encoding="utf-8")
+        for path in sorted(static.rglob("*.js"))
+        if path.name != _PYTHON
+    }
     code = [text for path, text in scripts.items() if "livefigures" not in path.parts]
     styles = _trim_styles(static, used_names(pages.values(), code))
     shown = _signs((*pages.values(), *scripts.values()))

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-_TEXT = ("text/", "application/javascript", "application/json", "image/svg+xml")
+_TEXT = ("text/", "application/javascript", "application/json", "application/wasm", "image/svg+xml")
 
 
 class _Handler(SimpleHTTPRequestHandler):
