@@ -106,9 +106,9 @@ def _write(app: Sphinx, files: Site) -> None:
     for name, data in files.items():
         path = home / name
         # The name of a folder is a digest of what is in it.
-        if path.is_file() and path.stat().st_size == len(data):
-            if "/" in name or path.read_bytes() == data:
-                continue
+        is_whole = path.is_file() and path.stat().st_size == len(data)
+        if is_whole and ("/" in name or path.read_bytes() == data):
+            continue
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
 

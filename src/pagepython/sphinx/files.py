@@ -108,7 +108,7 @@ def _runtime() -> Site:
     files = {name: (RUNTIME / name).read_bytes() for name in sorted(manifest["files"])}
     worker = rjsmin.jsmin((STATIC / "worker.js").read_text(encoding="utf-8"))
     files["python.js"] = files.pop("pyodide.js") + b"\n" + worker.encode()
-    for path in sorted(RUNTIME.glob("LICENSE*")) + [RUNTIME / "NOTICE"]:
+    for path in [*sorted(RUNTIME.glob("LICENSE*")), RUNTIME / "NOTICE"]:
         files[path.name] = path.read_bytes()
     return files
 
