@@ -291,7 +291,7 @@ const waitFor = async (owner) => {
   listener = () => {};
 };
 
-const runOne = async (cell) => {
+const runOne = async (cell, isAsked) => {
   const result = clear(cell);
   button(cell, "reset").hidden = false;
   const source = codeOf(cell);
@@ -304,7 +304,7 @@ const runOne = async (cell) => {
     const { value, error } = JSON.parse(done.result);
     if (value !== null) result.append(text("run-value", value));
     if (error) showError(cell, result, error);
-    if (!result.childElementCount) result.append(make("p", { className: "run-note" }, "No output."));
+    if (isAsked && !result.childElementCount) result.append(make("p", { className: "run-note" }, "No output."));
     cell.ran = error ? undefined : source;
     setState(cell, error ? "error" : "passed");
     note(cell, error ? `Cell ${cell.dataset.cell} failed` : `Cell ${cell.dataset.cell} ran in ${Math.round(done.milliseconds)} ms`, true);
@@ -332,7 +332,7 @@ const run = (cell) =>
   inTurn(async (mine) => {
     for (const each of runnable.slice(0, runnable.indexOf(cell) + 1)) {
       if (each !== cell && each.ran === codeOf(each)) continue;
-      const ok = await runOne(each);
+      const ok = await runOne(each, each === cell);
       if (ok && mine === era) continue;
       if (each !== cell && each.dataset.state === "error")
         note(cell, `Cell ${cell.dataset.cell} did not run: cell ${each.dataset.cell} failed.`, true);
@@ -389,7 +389,7 @@ const reset = (owner) => {
     clearTimeout(owner.saving);
     store.remove(owner.dataset.drill);
   }
-  if (owner.editor) owner.editor.setCode(built(owner));
+  if (owner.editor) owner.editor.setValue(built(owner));
   else block(owner).querySelector("pre").textContent = built(owner);
   clearTimeout(owner.saving);
   clear(owner).hidden = true;
