@@ -7,10 +7,14 @@ import json
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 from support.book import ROOT, notebooks
+
+from booksite.drills import sheet as site_sheet
+from dlbook.drills import sheet as book_sheet
 
 #: The one address outside the ordinary package index that an installation may ask.
 TORCH_INDEX = "https://download.pytorch.org/whl/cpu"
@@ -113,6 +117,13 @@ def _forbidden(tree: ast.AST, room: str, package: str) -> list[str]:
         if name.partition(".")[0] in OURS
         and not any(f"{name}.".startswith(f"{prefix}.") for prefix in allowed)
     ]
+
+
+def test_book_and_site_agree_on_the_type_of_a_drill() -> None:
+    """Neither imports the other: the type is all that they share."""
+    assert book_sheet.MIME == site_sheet.MIME == "application/vnd.drillsheet+json"
+    entries = {entry.name: entry for entry in entry_points(group="myst_nb.mime_renderers")}
+    assert entries["drills"].load().mime_priority_overrides[0][1] == book_sheet.MIME
 
 
 def _dotted(module: Path) -> str:

@@ -1,4 +1,4 @@
-"""The Sphinx side of this book's site: math, execution, links, policy, pages, questions."""
+"""The Sphinx side of this book's site: math, execution, links, policy, pages, questions, drills."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
 #: The parts, in the order in which they take hold.
-PARTS = ("questions.site", "katex", "execution", "launch", "pages", "weight")
+PARTS = ("questions.site", "drills.site", "katex", "execution", "launch", "pages", "weight")
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -18,4 +18,10 @@ def setup(app: Sphinx) -> dict[str, Any]:
     # and is not run again when that changes.
     for part in PARTS:
         import_module(f"booksite.{part}").setup(app)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    return {
+        "version": "1",
+        # Of what drills.store keeps in the environment: raise it when that changes.
+        "env_version": 1,
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }

@@ -2,45 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Page, expect
-from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
-from sphinx.util.docutils import docutils_namespace
 from support.banks import GOOD, write
 from support.browser import NewPage, Watch
 from support.serve import serve
+from support.small_site import build
 
-from booksite import katex
 from booksite.questions import QuestionSheet
 from booksite.questions.reading import read
-
-CONFIG: dict[str, Any] = {
-    "project": "Small",
-    "extensions": [
-        "myst_nb", "sphinx_book_theme", "sphinxcontrib.katex", "notfound.extension",
-        "livefigure.sphinx", "booksite",
-    ],
-    "html_favicon": str(katex.STATIC.parent / "favicon.svg"),
-    "html_theme": "sphinx_book_theme",
-    "html_context": {"default_mode": "auto"},
-    "html_math_renderer": "katex",
-    "html_copy_source": False,
-    "katex_prerender": True,
-    "katex_css_path": "katex/katex.min.css",
-    "myst_enable_extensions": ["dollarmath"],
-    "nb_execution_mode": "off",
-    "nb_ipywidgets_js": {},
-    "nb_render_markdown_format": "myst",
-}  # fmt: skip
 
 
 def write_site(root: Path, text: str = GOOD) -> None:
@@ -62,26 +40,6 @@ def write_notebook(root: Path, sheet: QuestionSheet, times: int = 1) -> None:
             nbformat.v4.new_code_cell(source, outputs=[output], id=f"cell-{number}")
         )
     nbformat.write(notebook, root / "shown.ipynb")
-
-
-class Built(NamedTuple):
-    """Where a site is, and what Sphinx said while it was built."""
-
-    site: Path
-    status: str
-    warnings: str
-
-
-def build(root: Path, *, builder: str = "html") -> Built:
-    work = root.with_name(f"{root.name}-built")
-    status, warnings = io.StringIO(), io.StringIO()
-    with docutils_namespace():
-        app = Sphinx(
-            str(root), None, str(work / builder), str(work / "doctrees"), builder,
-            confoverrides=CONFIG, status=status, warning=warnings,
-        )  # fmt: skip
-        app.build()
-    return Built(work / builder, status.getvalue(), warnings.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ class TextTag(nodes.General, nodes.TextElement):
 #: Either of them.
 Tag = HtmlTag | TextTag
 
-_WORDS: Final = ("a", "h3", "h4", "label", "legend", "li", "p", "span", "strong", "summary")
+_WORDS: Final = ("a", "h2", "h3", "h4", "label", "legend", "li", "p", "span", "strong", "summary")
 
 
 def element(tag: str, *inside: nodes.Node | str, **attributes: str | bool) -> Tag:

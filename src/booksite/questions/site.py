@@ -12,7 +12,7 @@ from sphinx.errors import ExtensionError
 from booksite import katex
 from booksite.questions.bank import FOLDER, Bank
 from booksite.questions.formulas import Formula
-from booksite.questions.markup import HtmlTag, Sheet, Tag, TextTag, leave, visit
+from booksite.questions.markup import HtmlTag, Parse, Sheet, Tag, TextTag, leave, visit
 from booksite.questions.notebook import MIME
 from booksite.questions.reading import BankError, read, read_all
 
@@ -44,6 +44,16 @@ def sheet(bank: Bank, parser: Any) -> Tag:
     parser : myst_parser.mdit_to_docutils.base.DocutilsRenderer
         Makes nodes of Markdown, with the page's own settings.
     """
+    made = Sheet(markdown_parser(parser)).bank(bank)
+    for node in made.findall(HtmlTag):
+        if node["names"]:
+            # So that other pages can link to a question, and showing one twice is a warning.
+            parser.document.note_explicit_target(node, node)
+    return made
+
+
+def markdown_parser(parser: Any) -> Parse:
+    """Return a function that makes nodes of Markdown as the page's parser does."""
 
     def parse(text: str, inline: bool) -> list[nodes.Node]:
         holder = nodes.Element()
@@ -51,12 +61,7 @@ def sheet(bank: Bank, parser: Any) -> Tag:
             parser.nested_render_text(text, 0, inline=inline)
         return list(holder.children)
 
-    made = Sheet(parse).bank(bank)
-    for node in made.findall(HtmlTag):
-        if node["names"]:
-            # So that other pages can link to a question, and showing one twice is a warning.
-            parser.document.note_explicit_target(node, node)
-    return made
+    return parse
 
 
 def check(app: Sphinx) -> None:
