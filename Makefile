@@ -18,7 +18,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
   $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && echo $$p && break; done)
 
-.PHONY: help book test test-all serve lab bench lint format lock vendor cases clean site browser
+.PHONY: help book test test-all serve lab bench lint format lock vendor runtime cases clean site browser
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -59,6 +59,9 @@ format: $(VENV)/.dev ## format the code and strip the notebooks
 vendor: $(VENV)/.dev ## renew the vendored KaTeX style and the font of the figures
 	$(BIN)/python -m booksite.vendor
 	$(BIN)/python -m livefigure.font
+
+runtime: $(VENV)/.dev ## renew and verify the Python and the editor that pages load
+	$(BIN)/python -m pagepython.renew
 
 cases: $(VENV)/.installed ## renew PyTorch's answers, by which the drills are graded
 	$(BIN)/python -m dlbook.drills.oracles

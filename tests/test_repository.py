@@ -22,8 +22,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "dlbook": set(),
     "livefigure": set(),
     "booksite": set(),
+    "pagepython": set(),
 }
-OURS = ("dlbook", "livefigure", "booksite")
+OURS = ("dlbook", "livefigure", "booksite", "pagepython")
 
 MODULES = sorted((ROOT / "src").rglob("*.py"))
 
