@@ -37,6 +37,8 @@ from sphinx.util import logging
 #: To the file that this variable names, kernels append ``figure done total``.
 PROGRESS: Final = "LIVEFIGURE_PROGRESS"
 KERNELS: Final = 2
+#: Tags by which a kernel runs a cell in another way.
+_TO_KERNELS: Final = {"raises-exception", "skip-execution"}
 _WIDGET: Final = "application/vnd.jupyter.widget-view+json"
 _ONE_THREAD: Final = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"
@@ -136,7 +138,8 @@ def prepare(app: Sphinx, env: BuildEnvironment, *_: Any) -> list[str]:
             continue
         notebook = nbformat.read(path, 4)
         current[docname] = notebook_key(path, notebook, Path(app.srcdir))
-        if keys.get(docname) != current[docname] or not _is_cached(cache, notebook):
+        known = keys.get(docname) == current[docname]
+        if not known or not (_is_cached(cache, notebook) or _take_over(cache, path, notebook)):
             jobs.append(Job(docname, path, current[docname]))
     keys = {docname: key for docname, key in keys.items() if docname in current}
     for job, executed, seconds in _execute_all(jobs, app.config.nb_execution_timeout):
@@ -156,6 +159,25 @@ def _is_cached(cache: Any, notebook: NotebookNode) -> bool:
     except KeyError:
         return False
     return True
+
+
+def _take_over(cache: Any, path: Path, notebook: NotebookNode) -> bool:
+    """Keep outputs when only the metadata of cells have changed, which the cache's hash covers.
+
+    Tells whether it could.
+    """
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    if any(_TO_KERNELS & set(cell.metadata.get("tags", ())) for cell in cells):
+        return False
+    for record in cache.list_cache_records():
+        executed = cache.get_cache_bundle(record.pk).nb
+        if [cell.source for cell in executed.cells] == [cell.source for cell in cells]:
+            for cell, done in zip(cells, executed.cells, strict=True):
+                done.metadata = cell.metadata
+            bundle = CacheBundleIn(executed, str(path), data=record.data)
+            cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+            return _is_cached(cache, notebook)
+    return False
 
 
 def _forget_others(cache: Any, paths: Iterable[Path]) -> None:

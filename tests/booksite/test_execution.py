@@ -57,6 +57,13 @@ class Book:
         run = f"with open({str(self.runs)!r}, 'a') as stream:\n    stream.write({name + ' '!r})"
         self.write_notebook(name, f"if False:\n    {imports}", run, f"print({name!r})")
 
+    def tag(self, name: str, tag: str) -> None:
+        path = self.root / f"{name}.ipynb"
+        notebook = nbformat.read(path, 4)
+        for cell in notebook.cells:
+            cell.metadata.tags = [tag]
+        nbformat.write(notebook, path)
+
     def build(self) -> tuple[list[str], list[str]]:
         """Return the pages to read again, and the notebooks that ran."""
         self.runs.write_text("")
@@ -105,6 +112,26 @@ def test_a_module_of_its_name_counts_though_nothing_imports_it(book: Book) -> No
     assert book.build() == (["02_delta"], ["02_delta"])
     book.write_module("beta", "value = 3\n")
     assert book.build() == (["02_delta"], ["02_delta"]), "what it imports"
+
+
+def test_a_tag_keeps_the_outputs(book: Book) -> None:
+    book.counting_notebook("first", "from toy import alpha")
+    book.build()
+    book.tag("first", "runnable")
+    assert book.build() == ([], [])
+    assert book.printed("first") == ["first\n"], "found under its tags"
+    assert len(get_cache(book.root / "cache").list_cache_records()) == 1
+    book.tag("first", "skip-execution")
+    assert book.build() == ([], []), "each cell is passed over"
+    assert book.printed("first") == []
+
+
+def test_a_tag_hides_no_other_change(book: Book) -> None:
+    book.counting_notebook("first", "from toy import alpha")
+    book.build()
+    book.tag("first", "runnable")
+    book.write_module("alpha", "value = 2\n")
+    assert book.build() == (["first"], ["first"])
 
 
 def test_a_new_environment_reads_again_and_runs_nothing(book: Book) -> None:

@@ -43,6 +43,32 @@ class CodeCell:
     imports: frozenset[str]
 
 
+def kinds(notebook: Path) -> dict[int, str]:
+    """Return the kind of each code cell by its number.
+
+    Parameters
+    ----------
+    notebook : Path
+        The notebook.
+
+    Returns
+    -------
+    dict of int to str
+        ``"NumPy"``, ``"torch"``, ``"figure"``, or ``"exercise"`` for a cell that shows, leaves
+        to be written or grades a drill, or asks questions.
+    """
+    found = {}
+    libraries: dict[str, str] = {}
+    for cell in code_cells(notebook):
+        found[cell.number] = min(_kinds(cell, libraries), default="NumPy")
+        tree = _parse(_read(notebook).cells[cell.number - 1].source)
+        names = cell.uses | cell.binds
+        if names & {"task", "grade", "questions"} or any(map(_is_to_be_written, tree.body)):
+            found[cell.number] = "exercise"
+        _learn(notebook, cell, libraries)
+    return found
+
+
 def problems(notebook: Path) -> list[str]:
     """Return where a notebook mixes NumPy with torch or figures, in words.
 
@@ -53,20 +79,29 @@ def problems(notebook: Path) -> list[str]:
     libraries: dict[str, str] = {}  # names of imports that are not NumPy only: kind
     origins: dict[str, tuple[int, str]] = {}  # every name: cell and kind of its last value
     for cell in code_cells(notebook):
-        kinds = cell.imports | {libraries[name] for name in cell.uses if name in libraries}
+        needed = _kinds(cell, libraries)
         where = f"{notebook.name}, cell {cell.number}"
-        if len(kinds) > 1:
+        if len(needed) > 1:
             found.append(f"{where} mixes torch and a figure")
-        kind = min(kinds, default="NumPy")
+        kind = min(needed, default="NumPy")
         for name in sorted(cell.uses & set(origins)):
             number, origin = origins[name]
             if kind == "NumPy" and origin != "NumPy":
                 found.append(f"{where} is NumPy only but uses {name} from {origin} cell {number}")
         origins.update(dict.fromkeys(cell.binds, (cell.number, kind)))
-        for name in cell.binds:
-            libraries.pop(name, None)
-        libraries.update(_libraries(notebook, cell.number))
+        _learn(notebook, cell, libraries)
     return found
+
+
+def _kinds(cell: CodeCell, libraries: dict[str, str]) -> set[str]:
+    return cell.imports | {libraries[name] for name in cell.uses if name in libraries}
+
+
+def _learn(notebook: Path, cell: CodeCell, libraries: dict[str, str]) -> None:
+    """Take up what a cell imports, and forget the imports whose names it gives to others."""
+    for name in cell.binds:
+        libraries.pop(name, None)
+    libraries.update(_libraries(notebook, cell.number))
 
 
 def replaced(notebook: Path) -> list[str]:
@@ -96,8 +131,9 @@ def replaced(notebook: Path) -> list[str]:
     ]
 
 
-def _is_to_be_written(function: ast.FunctionDef) -> bool:
-    last = function.body[-1]
+def _is_to_be_written(node: ast.stmt) -> bool:
+    """Tell whether a statement is a function whose body ends in ``...``."""
+    last = node.body[-1] if isinstance(node, ast.FunctionDef) else None
     return isinstance(last, ast.Expr) and (
         isinstance(last.value, ast.Constant) and last.value.value is ...
     )
