@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import gzip
+import hashlib
 import os
 import re
 import shutil
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,8 @@ from support.axe import violations
 from support.book import Site
 from support.browser import NewPage, Watch
 from support.in_page import PATIENCE, Runner
+
+from dlbook.drills import registry
 
 CHAPTER = "notebooks/08_detection.html"
 IOU = """def iou(a, b):
@@ -50,9 +52,7 @@ def copied(tmp_path: Path, site: Site) -> Path:
     return target
 
 
-def test_every_chapter_has_cells_and_drills(
-    notebook: Path, site: Site, new_page: NewPage
-) -> None:
+def test_every_chapter_has_cells_and_drills(notebook: Path, site: Site, new_page: NewPage) -> None:
     """And nothing of Python is asked for before a reader touches them."""
     page = new_page()
     asked: list[str] = []
@@ -115,8 +115,6 @@ def test_modules_of_the_book_are_the_very_files(page: Page) -> None:
         "print(hashlib.sha256(inspect.getsource(detection).encode()).hexdigest())"
     )
     assert cell.run() == "passed"
-    import hashlib
-
     source = (book.ROOT / "src" / "dlbook" / "detection.py").read_bytes()
     assert cell.result.strip() == hashlib.sha256(source).hexdigest()
 
@@ -214,36 +212,24 @@ def test_code_of_a_drill_is_kept(page: Page, site: Site) -> None:
     assert "..." in Runner.drill(page, "iou").code
 
 
-@pytest.mark.parametrize("name", ["sgd", "same_padding", "attention"])
+@pytest.mark.parametrize("name", ["adam", "nms", "matmul_shape"])
 def test_reference_passes_and_wrong_solutions_are_named(
     name: str, site: Site, new_page: NewPage
 ) -> None:
     """In the page itself for some drills; in its runtime for all, by tests of dlbook."""
-    from dlbook import drills
-
-    known = {entry.name: entry for entry in drills.all_drills()}
-    drill = known.get(name) or next(iter(known.values()))
+    drill = registry.drill(name)
+    (chapter,) = (path for path in book.notebooks() if path.stem.endswith(f"_{drill.chapter}"))
     page = new_page()
-    (found,) = (
-        path.stem for path in book.notebooks() if path.stem.endswith(f"_{drill.chapter}")
-    )
-    page.goto(f"{site.address}notebooks/{found}.html")
-    runner = Runner.drill(page, drill.name)
-    module = drill.reference.__module__
-    for words, function in [("", drill.reference), *drill.wrong.items()]:
-        # The very functions, under the name that the drill asks for.
-        runner.write(
-            f"from dlbook.drills import registry\n"
-            f"_d = registry.drill({drill.name!r})\n"
-            + (
-                f"{drill.name} = _d.reference\n"
-                if not words
-                else f"{drill.name} = _d.wrong[{words!r}]\n"
-            )
-        )
-        state = runner.run()
-        assert state == ("failed" if words else "passed"), (module, words, runner.result)
-        assert not words or "Likely mistake" in runner.result, words
+    page.goto(site.address + book.page_of(chapter))
+    runner = Runner.drill(page, name)
+    known = f"from dlbook.drills import registry\n{name} = registry.drill({name!r})"
+    runner.write(f"{known}.reference")
+    assert runner.run() == "passed", runner.result
+    for words in drill.wrong:
+        runner.write(f"{known}.wrong[{words!r}]")
+        assert runner.run() == "failed"
+        beginning = words.partition("{")[0][:40]  # what comes in braces is filled in
+        assert f"Likely mistake: {beginning}" in runner.result
 
 
 def test_two_pages_at_once(page: Page, site: Site) -> None:
@@ -263,9 +249,7 @@ def test_two_pages_at_once(page: Page, site: Site) -> None:
      "runtime-*/*lock.json", "*/modules.zip"],
 )  # fmt: skip
 @pytest.mark.parametrize("damage", ["missing", "damaged"])
-def test_a_bad_file_is_named(
-    pattern: str, damage: str, copied: Path, new_page: NewPage
-) -> None:
+def test_a_bad_file_is_named(pattern: str, damage: str, copied: Path, new_page: NewPage) -> None:
     (file,) = (copied / "_static" / "pagepython").glob(pattern)
     data = file.read_bytes()
     file.unlink()  # first, as it is a link to the built site's
@@ -364,23 +348,24 @@ def test_accessible_after_running(scheme: str, site: Site, new_page: NewPage) ->
 
 
 def test_idle_cost(site: Site) -> None:
-    """Script and style of a page before its reader touches any code."""
-    import gzip
-
+    """Script and style of a page before its reader touches any code; then the editor."""
     home = site.folder / "_static" / "pagepython"
-    squeezed = partial(gzip.compress, compresslevel=9)
-    assert sum(len(squeezed((home / n).read_bytes())) for n in ("start.js", "pagepython.css")) <= 2000
-    (editor,) = home.glob("*/editor.js")
-    assert len(squeezed(editor.read_bytes())) + len(
-        squeezed(editor.with_name("editor.css").read_bytes())
-    ) <= 12_000
+
+    def weight(*patterns: str) -> int:
+        files = [path for pattern in patterns for path in home.glob(pattern)]
+        assert len(files) == len(patterns)
+        return sum(len(gzip.compress(path.read_bytes(), 9)) for path in files)
+
+    assert weight("start.js", "pagepython.css") <= 2000
+    assert weight("*/editor.js", "*/editor.css") <= 12_000
 
 
-def test_store_refuses_bad_files(page: Page) -> None:
-    for text in ("", "[]", "{}", json.dumps({"drills": {"iou": {"code": 1, "state": "solved"}}})):
-        message = page.evaluate(
-            "text => { try { pagepython.store.imported(text); return null; }"
-            " catch (error) { return error.message; } }",
-            text,
-        )
-        assert message and message.endswith("."), text
+def test_bytes_on_the_wire(new_page: NewPage, site: Site) -> None:
+    """All that a first result takes."""
+    sent: dict[str, int] = {}
+    with serve.serve(site.folder, lambda path, size: sent.update({str(path): size})) as address:
+        page = new_page()
+        page.goto(address + CHAPTER)
+        assert Runner.cell(page, 0).run() == "passed"
+    ours = {path: size for path, size in sent.items() if "pagepython" in path}
+    assert sum(ours.values()) <= 9.3e6, ours

@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
+#: Takes a file and the bytes of its body on the wire.
+Log = Callable[[Path, int], object]
+
 _TEXT = ("text/", "application/javascript", "application/json", "application/wasm", "image/svg+xml")
+
+
+@lru_cache(maxsize=64)  # a host compresses once, not at every visit
+def _compressed(body: bytes) -> bytes:
+    return gzip.compress(body, 6, mtime=0)
 
 
 class _Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+
+    def __init__(self, *args: Any, log: Log, **options: Any) -> None:
+        self.log = log
+        super().__init__(*args, **options)
 
     def do_GET(self) -> None:
         folder = Path(self.directory)
@@ -30,11 +42,12 @@ class _Handler(SimpleHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         if kind.startswith(_TEXT) and "gzip" in self.headers.get("Accept-Encoding", ""):
-            body = gzip.compress(body, 6, mtime=0)
+            body = _compressed(body)
             self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+        self.log(path, len(body))
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing: pytest's output is for the tests."""
@@ -48,15 +61,15 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve *folder* while the block runs.
+def serve(folder: Path, log: Log = lambda path, size: None) -> Iterator[str]:
+    """Serve *folder* while the block runs, and tell *log* of each answer.
 
     Yields
     ------
     str
         The address, with a slash at its end.
     """
-    server = _Server(("127.0.0.1", 0), partial(_Handler, directory=str(folder)))
+    server = _Server(("127.0.0.1", 0), partial(_Handler, directory=str(folder), log=log))
     thread = Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:

@@ -71,9 +71,24 @@ document.addEventListener("DOMContentLoaded", () => {
     find(".drills-keep").hidden = !keeps();
   };
 
+  // A file from elsewhere: nothing is taken of it unless all of it is as Export writes it.
+  const isDrill = (entry) => typeof entry?.code === "string" && ["tried", "solved"].includes(entry.state);
+  const taken = (text) => {
+    let found;
+    try {
+      found = Object.entries(JSON.parse(text).drills);
+    } catch {
+      throw new Error("This file holds no drills: choose one that Export has written.");
+    }
+    if (!found.every(([, entry]) => isDrill(entry)))
+      throw new Error("This file is damaged: a drill in it lacks its code or its state.");
+    store.merge(Object.fromEntries(found.map(([name, { code, state }]) => [name, { code, state }])));
+    return found.length;
+  };
+
   const take = async (file) => {
     try {
-      said.textContent = `${drills(store.imported(await file.text()))} taken over from ${file.name}.`;
+      said.textContent = `${drills(taken(await file.text()))} taken over from ${file.name}.`;
     } catch (error) {
       said.textContent = error.message;
     }
@@ -82,7 +97,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   const give = () => {
     const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([store.exported()], { type: "application/json" }));
+    const text = JSON.stringify({ drills: store.all() }, null, 1);
+    link.href = URL.createObjectURL(new Blob([text], { type: "application/json" }));
     link.download = "drills.json";
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

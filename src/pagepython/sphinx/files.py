@@ -58,6 +58,7 @@ def site_files(settings: Settings) -> Site:
     modules = archive(settings)
     own: Site = {
         "modules.zip": modules,
+        "session.css": (STATIC / "session.css").read_bytes(),
         "editor.js": (STATIC / "editor" / "editor.js").read_bytes(),
         "editor.css": (STATIC / "editor" / "editor.css").read_bytes(),
         "editor-LICENSE.txt": (STATIC / "editor" / "LICENSE").read_bytes(),
@@ -148,6 +149,7 @@ def _addresses(
         "bytes": worker["bytes"] + sum(file["bytes"] for file in fetched),
         "index": f"{index}/",
         "modules": _described(f"{folder}/modules.zip", own["modules.zip"]),
+        "style": f"{folder}/session.css",
         "editor": {"script": f"{folder}/editor.js", "style": f"{folder}/editor.css"},
         "grader": settings.grader,
         "answers": answers,

@@ -12,6 +12,8 @@ const HEAVY = 500e6; // bytes of memory from which a restart is offered
 const NUMBER_OF = new Map(cells.map((cell) => [cell, Number(cell.dataset.cell)]));
 const runnable = cells.filter((cell) => cell.matches(".runnable"));
 
+document.head.append(make("link", { rel: "stylesheet", href: new URL(FILES.style, home) }));
+
 // --- what is said -----------------------------------------------------------------------------
 
 const spoken = make("p", { className: "run-spoken" });

@@ -26,32 +26,18 @@ const keep = (drills) => {
   if (forgotten) forgotten = drills;
   dispatchEvent(new Event("pagepython:stored"));
 };
-const isDrill = (entry) =>
-  typeof entry?.code === "string" && ["tried", "solved"].includes(entry.state);
 const store = {
   get works() {
     return !forgotten;
   },
   all,
   read: (name) => all()[name] ?? null,
-  write: (name, { code, state }) => keep({ ...all(), [name]: { code, state } }),
+  write: (name, { code, state }) => store.merge({ [name]: { code, state } }),
   remove: (name) => {
     const { [name]: gone, ...rest } = all();
     keep(rest);
   },
-  exported: () => JSON.stringify({ format: "pagepython 1", drills: all() }, null, 1),
-  imported: (text) => {
-    let drills;
-    try {
-      drills = Object.entries(JSON.parse(text).drills);
-    } catch {
-      throw new Error("This file holds no drills: choose one that Export has written.");
-    }
-    if (!drills.every(([, entry]) => isDrill(entry)))
-      throw new Error("This file is damaged: a drill in it lacks its code or its state.");
-    keep({ ...all(), ...Object.fromEntries(drills) });
-    return drills.length;
-  },
+  merge: (drills) => keep({ ...all(), ...drills }),
 };
 try {
   localStorage.setItem(`${KEY}?`, "");
