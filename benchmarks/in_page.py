@@ -76,7 +76,7 @@ def memory(page: Page) -> float:
         for process in psutil.Process().children(recursive=True)
         if "--type=renderer" in process.cmdline()
     ]
-    return max(process.memory_full_info().pss for process in ours) / 1e6
+    return float(max(process.memory_full_info().pss for process in ours)) / 1e6
 
 
 def visit(profile: str, address: str) -> dict[str, float]:

@@ -106,8 +106,8 @@ def _policy(page: str, *, has_math: bool) -> str:
     if not _RUNS.search(page):
         return policy
     # Cells and drills run in WebAssembly, in a worker that is made of a blob.
-    policy = policy.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
-    return f"{policy}; worker-src blob:"
+    runs = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    return policy.replace(POLICY, f"{runs}; worker-src blob:")
 
 
 def _redirect_page(target: str) -> str:

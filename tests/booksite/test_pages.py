@@ -80,6 +80,17 @@ def test_policy_by_need() -> None:
     assert plain.index("Content-Security-Policy") < plain.index("<script")
 
 
+@pytest.mark.parametrize(
+    "code",
+    ['<div class="cell tag_runnable docutils">', '<div id="a" class="drill" data-drill="a">'],
+)
+def test_policy_lets_code_run_where_there_is_some(code: str) -> None:
+    runs, _ = finish(page(f'{code}<span class="katex">x</span></div>'), "")
+    assert "script-src 'self' 'wasm-unsafe-eval'; " in runs
+    assert "; worker-src blob:; style-src-attr 'unsafe-inline'\"" in runs
+    assert "'unsafe-eval'" not in runs.replace("'wasm-unsafe-eval'", "")
+
+
 def test_a_finished_page_stays() -> None:
     finished, _ = finish(page(), "../")
     again, files = finish(finished, "../")
