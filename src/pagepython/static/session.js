@@ -387,6 +387,7 @@ const stop = () => {
 };
 
 const reset = (owner) => {
+  if (owner.dataset.state === "running") stop();
   if (owner.dataset.drill) {
     clearTimeout(owner.saving);
     store.remove(owner.dataset.drill);
