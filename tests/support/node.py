@@ -27,6 +27,11 @@ RUNTIME = ROOT / "src" / "pagepython" / "runtime"
 _BOOT = """\
 import {{ readFileSync }} from "node:fs";
 const given = {given};
+// Node itself would print the line that failed, and the loader is one long line.
+process.on("uncaughtException", (error) => {{
+  console.error(error?.message ?? error);
+  process.exit(1);
+}});
 
 async function boot(options = {{}}) {{
   const pyodide = await loadPyodide({{
@@ -38,7 +43,8 @@ async function boot(options = {{}}) {{
   }});
   if (!("numpy" in pyodide.loadedPackages)) throw new Error("NumPy was not loaded");
   const place = pyodide.runPython("import site; site.getsitepackages()[0]");
-  pyodide.unpackArchive(readFileSync(given.packages), "zip", {{ extractDir: place }});
+  const packages = new Uint8Array(readFileSync(given.packages));
+  pyodide.unpackArchive(packages, "zip", {{ extractDir: place }});
   return pyodide;
 }}
 const say = (value) => console.log(JSON.stringify(value));

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-#: Folders and files of the standard library that cannot work in a page, or that import such.
+#: What of the standard library cannot work in a page, imports such, or is never used there.
 _NO_USE: Final = (
+    "_pydatetime.py",
+    "_pyio.py",
+    "_pyrepl/windows_",
     "antigravity.py",
     "asyncio/windows_",
     "bdb.py",
@@ -24,10 +27,12 @@ _NO_USE: Final = (
     "http/",
     "imaplib.py",
     "mailbox.py",
+    "modulefinder.py",
     "multiprocessing/",
     "netrc.py",
     "nturl2path.py",
     "pdb.py",
+    "pickletools.py",
     "plistlib.py",
     "poplib.py",
     "profile.py",
@@ -38,9 +43,11 @@ _NO_USE: Final = (
     "ssl.py",
     "_ssl.py",
     "trace.py",
+    "unittest/__main__.py",
     "unittest/mock.py",
     "urllib/request.py",
     "urllib/robotparser.py",
+    "wave.py",
     "wsgiref/",
     "xml/",
     "xmlrpc/",
@@ -57,6 +64,7 @@ _KEPT_ENCODINGS: Final = ("cp437", "cp1252", "iso8859_1", "iso8859_15")
 #: Parts of NumPy that only a compiler, a packager or a test runner reads.
 _NOT_FOR_A_PAGE: Final = (
     "numpy/_configtool.py",
+    "numpy/_core/cversions.py",
     "numpy/_core/include/",
     "numpy/_core/lib/",
     "numpy/_pyinstaller/",
