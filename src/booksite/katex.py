@@ -142,11 +142,10 @@ def _glue(app: Sphinx, doctree: Any, docname: str) -> None:
             continue
         if blocks == 1:
             mark, rest = after.astext()[0], after.astext()[1:]
-            parent = math.parent
-            parent.replace(after, nodes.Text(rest))
-            parent.replace(
-                math, nodes.inline("", "", math.deepcopy(), nodes.Text(mark), classes=["glued"])
-            )
+            glued = nodes.inline("", "", math.deepcopy(), nodes.Text(mark), classes=["glued"])
+            # By place: texts are found by what they say, and others may say the same.
+            place = math.parent.index(math)
+            math.parent[place : place + 2] = [glued, nodes.Text(rest)]
 
 
 def _ship_style(app: Sphinx, config: Config) -> None:
