@@ -56,7 +56,8 @@ def write_site(root: Path) -> None:
     (root / "index.md").write_text(f"# Small\n\nNo formula here.\n\n{toc}")
     notebook = nbformat.v4.new_notebook()
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "p", "language": "python"}
-    text = "# First\n\nThe rate is $\\eta^2$.\n\nAt $a = 1$, $b$, $c$ it is not."
+    formulas = "$a + b + c + d + e + f = 1$, $b$, $c$"
+    text = f"# First\n\nThe rate is $\\eta = 2$.\n\nAt {formulas} it is not."
     notebook.cells = [nbformat.v4.new_markdown_cell(text)]
     nbformat.write(notebook, root / "notebooks" / "01_first.ipynb")
 
