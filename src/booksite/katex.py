@@ -41,6 +41,8 @@ _ALPHABETS: Final = {
 }
 
 _PUNCTUATION: Final = (".", ",", ":", ";", "?", "!", ")")
+#: Up to so many signs a formula fits on any screen in one piece.
+_SHORT: Final = 12
 
 _RENDER: Final = """
 function render(latex, options) {
@@ -129,24 +131,25 @@ def _remember_page(app: Sphinx, doctree: Any, docname: str) -> None:
 def _glue(app: Sphinx, doctree: Any, docname: str) -> None:
     """Keep a formula and the punctuation after it on one line.
 
-    Browsers may break a line after any inline block, which is what KaTeX makes of a formula. One
-    of several blocks may have to break on a phone, so only those of one block are glued.
+    Browsers may break a line after any inline block, which is what KaTeX makes of a formula. A
+    long one of several blocks may have to break on a phone, so that is not glued.
     """
     for math in list(doctree.findall(nodes.math)):
         after = math.next_node(descend=False, siblings=True)
         if not isinstance(after, nodes.Text) or not after.astext().startswith(_PUNCTUATION):
             continue
         try:
-            blocks = render(math.astext()).count('class="base"')
+            html = render(math.astext())
         except ValueError:  # said with its page when the page is written
             continue
-        if blocks == 1:
+        visible = html.partition('class="katex-html" aria-hidden="true">')[2]
+        signs = len(re.sub("<[^>]*>", "", visible))
+        if visible.count('class="base"') == 1 or signs <= _SHORT:
             mark, rest = after.astext()[0], after.astext()[1:]
-            parent = math.parent
-            parent.replace(after, nodes.Text(rest))
-            parent.replace(
-                math, nodes.inline("", "", math.deepcopy(), nodes.Text(mark), classes=["glued"])
-            )
+            glued = nodes.inline("", "", math.deepcopy(), nodes.Text(mark), classes=["glued"])
+            # By place: texts are found by what they say, and others may say the same.
+            place = math.parent.index(math)
+            math.parent[place : place + 2] = [glued, nodes.Text(rest)]
 
 
 def _ship_style(app: Sphinx, config: Config) -> None:

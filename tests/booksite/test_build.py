@@ -56,7 +56,9 @@ def write_site(root: Path) -> None:
     (root / "index.md").write_text(f"# Small\n\nNo formula here.\n\n{toc}")
     notebook = nbformat.v4.new_notebook()
     notebook.metadata.kernelspec = {"name": "python3", "display_name": "p", "language": "python"}
-    notebook.cells = [nbformat.v4.new_markdown_cell("# First\n\nThe rate is $\\eta^2$.")]
+    formulas = "$a + b + c + d + e + f = 1$, $b$, $c$"
+    text = f"# First\n\nThe rate is $\\eta = 2$.\n\nAt {formulas} it is not."
+    notebook.cells = [nbformat.v4.new_markdown_cell(text)]
     nbformat.write(notebook, root / "notebooks" / "01_first.ipynb")
 
 
@@ -89,9 +91,14 @@ def test_every_page_keeps_to_the_policy(site: Path) -> None:
 
 
 def test_a_formula_keeps_its_punctuation(site: Path) -> None:
-    (glued,) = re.findall(r'<span class="glued">.*?</p>', pages(site)["notebooks/01_first.html"])
-    assert 'class="katex"' in glued
-    assert glued.endswith("</span>.</span></p>")
+    page = pages(site)["notebooks/01_first.html"]
+    first, second = re.findall(r'<span class="glued">.*?</p>', page)
+    assert 'class="katex"' in first
+    assert first.endswith("</span>.</span></p>")
+    # The comma before it reads the same, and stays where it is.
+    (before,) = re.findall(r"<p>At (.*)" + re.escape(second), page)
+    assert before.endswith("</span>, ")
+    assert re.sub(r"<math.*?</math>|<[^>]*>", "", second) == "b, c it is not."
 
 
 def test_links_launch_this_repository_and_this_notebook(site: Path) -> None:

@@ -357,7 +357,7 @@ def test_default_initialization_ignores_its_input() -> None:
         for _ in range(20):
             h = torch.relu(torch.nn.Linear(256, 256).double()(h))
             squares.append(h.pow(2).mean().item())
-        assert squares[-1] == pytest.approx(7e-4, rel=0.25)
+        assert squares[-1] == pytest.approx(8e-4, rel=0.2)
         assert squares[-1] == pytest.approx(squares[-5], rel=0.25)
         share = h.var(0, correction=0).mean().item() / squares[-1]
         assert 2e-14 < share < 5e-13

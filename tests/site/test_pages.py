@@ -52,6 +52,10 @@ def _has_anchor(target: Path, anchor: str) -> bool:
     return f'id="{anchor}"' in text or f'name="{anchor}"' in text
 
 
+def test_what_a_cell_prints_is_in_one_piece(page_name: str) -> None:
+    assert not book.parse(page_name).select("div.output.stream + div.output.stream")
+
+
 def test_page_for_wrong_addresses(site: Site, new_page: NewPage) -> None:
     assert (site.folder / "404.html").exists()
     page = new_page()
