@@ -244,6 +244,7 @@ def _execute(job: Job, tail: Path, timeout: int) -> tuple[NotebookNode, float]:
         timeout=timeout,
         record_timing=False,
         store_widget_state=False,
+        coalesce_streams=True,  # the kernel flushes by the clock, in the middle of a line too
         extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it speaks over TCP
         on_cell_start=remember,
     )

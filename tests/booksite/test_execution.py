@@ -221,6 +221,14 @@ def test_widget_state_is_not_kept(book: Book) -> None:
     assert "state" not in json.dumps(kept.metadata)
 
 
+def test_what_a_cell_prints_is_one_output(book: Book) -> None:
+    """The kernel sends it in pieces, whose ends depend on the clock."""
+    printing = "print('one', end=' ', flush=True)\nprint('line', flush=True)\nprint('two')"
+    book.write_notebook("slow", printing)
+    book.build()
+    assert book.printed("slow") == ["one line\ntwo\n"]
+
+
 def test_imports_are_found_wherever_they_stand(tmp_path: Path) -> None:
     code = "%matplotlib inline\nimport a.b as c\ndef f():\n    from d.e import g\nhere = !ls"
     assert set(imported_modules(code)) == {"a.b", "d.e", "d.e.g"}
