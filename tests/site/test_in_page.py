@@ -137,7 +137,7 @@ def test_a_flood_of_output_is_cut(page: Page) -> None:
 
 def test_memory_has_a_limit(page: Page) -> None:
     cell = Runner.cell(page, 0)
-    cell.write("import numpy as np\nbig = np.ones((20_000, 20_000))")
+    cell.write("import numpy as np\nbig = np.ones((12_000, 12_000))")
     assert cell.run() == "error"
     assert "not enough memory" in cell.result
     cell.write("print('alive')")

@@ -49,9 +49,11 @@ class Runner:
 
     def edit(self) -> Locator:
         """Open the editor and return its text field."""
+        self.open()
         if self.button("edit").is_visible():
             self.button("edit").click()
         field = self.root.locator("textarea")
+        field.focus()
         expect(field).to_be_focused()
         return field
 
@@ -64,6 +66,7 @@ class Runner:
 
     def press(self, action: str) -> None:
         """Press a button."""
+        self.open()
         self.button(action).click()
 
     def ended(self, *states: str, within: int = PATIENCE) -> str:

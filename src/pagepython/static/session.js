@@ -49,20 +49,29 @@ let life = null; // the worker, its promise, the job it does
 let loaded = 0; // bytes
 let listener = () => {}; // hears how far the loading is
 
-const workerCode = async () => {
-  const { name, url, integrity } = at(FILES.worker);
-  let response;
+/** Say what is wrong with a file that the browser refuses: it does not tell a script. */
+const fault = async ({ name, url }) => {
   try {
-    response = await fetch(url, { integrity, cache: "force-cache" });
-    if (!response.ok) throw new Ended("error", `${name} is missing (the server answered ${response.status}).`);
-  } catch (error) {
-    if (error instanceof Ended) throw error;
-    const there = await fetch(url, { cache: "reload" }).then(({ ok }) => ok, () => false);
-    const what = there ? "is damaged: it is not the file that the page expects" : "cannot be reached: is the network there?";
-    throw new Ended("error", `${name} ${what}`);
+    const { ok, status } = await fetch(url, { cache: "reload" });
+    return ok
+      ? `${name} is damaged: it is not the file that the page expects.`
+      : `${name} is missing (the server answered ${status}).`;
+  } catch {
+    return `${name} cannot be reached: is the network there?`;
+  }
+};
+
+const workerCode = async () => {
+  const file = at(FILES.worker);
+  let text;
+  try {
+    const response = await fetch(file.url, { integrity: file.integrity, cache: "force-cache" });
+    text = await response.text();
+  } catch {
+    throw new Ended("error", await fault(file));
   }
   progress(FILES.worker.bytes);
-  return URL.createObjectURL(new Blob([await response.text()], { type: "text/javascript" }));
+  return URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
 };
 
 const progress = (bytes) => {

@@ -18,23 +18,23 @@ const plainFetch = self.fetch.bind(self);
 const fetched = async ({ name, url, integrity }) => {
   for (const cache of ["force-cache", "reload"]) {
     try {
-      const response = await plainFetch(url, { cache, integrity });
-      if (response.ok) return response;
-      if (cache === "reload") throw new Error(`${name} is missing (the server answered ${response.status}).`);
-    } catch (error) {
-      if (cache === "reload") throw error instanceof TypeError ? await damage(name, url) : error;
+      return await plainFetch(url, { cache, integrity }); // an answer such as 404 fails, too
+    } catch {
+      continue;
     }
   }
+  throw new Error(await fault(name, url));
 };
 
-/** Tell a damaged file from one that cannot be had. */
-const damage = async (name, url) => {
+/** Say what is wrong with a file that the browser refuses: it does not tell a script. */
+const fault = async (name, url) => {
   try {
-    const response = await plainFetch(url, { cache: "force-cache" });
-    if (response.ok) return new Error(`${name} is damaged: it is not the file that the page expects.`);
-    return new Error(`${name} is missing (the server answered ${response.status}).`);
+    const { ok, status } = await plainFetch(url, { cache: "reload" });
+    return ok
+      ? `${name} is damaged: it is not the file that the page expects.`
+      : `${name} is missing (the server answered ${status}).`;
   } catch {
-    return new Error(`${name} cannot be reached: is the network there?`);
+    return `${name} cannot be reached: is the network there?`;
   }
 };
 
