@@ -14,7 +14,7 @@ _UTF8: Final = 1 << 11
 _REGULAR_FILE: Final = 0o100644 << 16
 
 
-def pack(files: Mapping[str, bytes], rounds: int = 15) -> bytes:
+def pack(files: Mapping[str, bytes], rounds: int = 1) -> bytes:
     """Return a zip archive of the files, sorted by name.
 
     Parameters
