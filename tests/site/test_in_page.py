@@ -206,6 +206,7 @@ def test_code_of_a_drill_is_kept(page: Page, site: Site) -> None:
     drill = Runner.drill(page, "iou")
     expect(drill.root.locator(".run-note")).to_contain_text("solved")
     assert drill.code.strip() == IOU.strip()
+    assert drill.root.locator(".drill-follow-up").is_visible()
     assert drill.run() == "passed"
     drill.press("reset")
     page.reload()

@@ -2,7 +2,7 @@
    worker; what JavaScript need not do is done there, by runner.py. The build puts FILES, where
    everything is, before this text. */
 
-const { store, make, home, cells, drills } = window.pagepython;
+const { store, make, home, cells, drills, showFollowUp } = window.pagepython;
 const at = (file) => ({ ...file, url: new URL(file.path, home).href });
 const MEGABYTE = 1e6;
 const START_SECONDS = 30; // from the last byte to Python's readiness
@@ -358,7 +358,7 @@ const showReport = (drill, result, report) => {
   if (report.reason) paragraph("The smallest failing case:", report.reason);
   if (report.case) result.append(text("run-case", report.case));
   if (report.speed) result.append(make("p", {}, report.speed));
-  if (report.passed) part(drill, "drill-follow-up")?.removeAttribute("hidden");
+  if (report.passed) showFollowUp(drill);
 };
 
 const grade = (drill) =>

@@ -113,11 +113,14 @@ const act = async (owner, action) => {
   pagepython.act(owner, action);
 };
 
-window.pagepython = { store, make, home, cells, drills };
+const showFollowUp = (drill) => drill.querySelector(".drill-follow-up")?.removeAttribute("hidden");
+
+window.pagepython = { store, make, home, cells, drills, showFollowUp };
 
 if (location.protocol === "file:") {
   const first = document.querySelector(".cell.tag_runnable, .drill");
   first?.before(make("p", { className: "run-note" }, SETTINGS.served));
+  drills.forEach(showFollowUp);
 } else {
   for (const cell of cells) {
     if (!cell.matches(".tag_runnable")) continue;
@@ -143,6 +146,7 @@ if (location.protocol === "file:") {
     drill.starter = pre.textContent.trimEnd();
     if (kept) {
       pre.textContent = kept.code;
+      if (kept.state === "solved") showFollowUp(drill);
       drill.querySelector(".run-bar > .run-note").textContent = `${drill.dataset.drill}: ${kept.state}`;
     }
   }
