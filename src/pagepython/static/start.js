@@ -32,7 +32,7 @@ const store = {
   },
   all,
   read: (name) => all()[name] ?? null,
-  write: (name, { code, state }) => store.merge({ [name]: { code, state } }),
+  write: (name, entry) => store.merge({ [name]: entry }),
   remove: (name) => {
     const { [name]: gone, ...rest } = all();
     keep(rest);
@@ -57,9 +57,8 @@ const make = (tag, properties, ...children) => {
 /** Put buttons behind some code, and a place for what comes of it behind `last`. */
 const equip = (owner, code, last, name, actions) => {
   const buttons = actions.map(([action, text, hidden]) => {
-    const button = make("button", { type: "button", hidden }, text);
+    const button = make("button", { type: "button", hidden, ariaLabel: `${text} ${name}` }, text);
     button.dataset.action = action;
-    button.setAttribute("aria-label", `${text} ${name}`);
     return button;
   });
   const bar = make("div", { className: "run-bar" }, ...buttons, make("span", { className: "run-note" }, name));
@@ -70,15 +69,8 @@ const equip = (owner, code, last, name, actions) => {
 
 const STOP = ["stop", "Stop", true];
 const RESET = ["reset", "Reset", true];
-let number = 0;
-const cells = [];
-for (const cell of document.querySelectorAll("div.cell:not(.drill *)")) {
-  number += 1;
-  const code = cell.querySelector(".cell_input");
-  if (!code) continue;
-  cell.dataset.cell = number;
-  cells.push(cell);
-}
+const cells = [...document.querySelectorAll("div.cell:has(.cell_input)")];
+cells.forEach((cell, k) => (cell.dataset.cell = k + 1));
 const drills = [...document.querySelectorAll(".drill[data-drill]:not([data-needs])")];
 
 const launch = document.querySelector(SETTINGS.launch)?.href;
@@ -96,7 +88,7 @@ const load = () => {
     const rest = make("script", { src: new URL(SETTINGS.session, home), onload: resolve });
     rest.onerror = () => {
       session = null;
-      reject(new Error("The script that runs code could not be loaded: is the network there?"));
+      reject();
     };
     document.head.append(rest);
   });
@@ -106,8 +98,8 @@ const load = () => {
 const act = async (owner, action) => {
   try {
     await load();
-  } catch (error) {
-    owner.querySelector(".run-bar > .run-note").textContent = error.message;
+  } catch {
+    owner.querySelector(".run-note").textContent = "The script could not be loaded: is the network there?";
     return;
   }
   pagepython.act(owner, action);
@@ -147,7 +139,7 @@ if (location.protocol === "file:") {
     if (kept) {
       pre.textContent = kept.code;
       if (kept.state === "solved") showFollowUp(drill);
-      drill.querySelector(".run-bar > .run-note").textContent = `${drill.dataset.drill}: ${kept.state}`;
+      drill.querySelector(".run-note").textContent = `${drill.dataset.drill}: ${kept.state}`;
     }
   }
   document.addEventListener("click", ({ target }) => {
