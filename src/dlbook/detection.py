@@ -380,7 +380,7 @@ def nms(
     if left.size:
         survivors = _join(rows.take(left, axis=1), threshold)
         kept = np.concatenate([kept, left[survivors]])
-    return order[kept]
+    return order[kept].astype(np.int64)
 
 
 def batched_nms(
@@ -509,7 +509,7 @@ def _peel(rows: Array, threshold: float, *, to_the_end: bool) -> tuple[Indices, 
     where it removes more than 20 + n/100; what it removes beyond that is credit for steps that do
     not. Dense clusters go here, of which a join would list all pairs.
     """
-    ranks = np.arange(rows.shape[1], dtype=np.int64)
+    ranks = np.arange(rows.shape[1])
     kept: list[int] = []
     credit = 4.0
     while ranks.size and (to_the_end or credit > 0):
@@ -602,7 +602,7 @@ class _Grid:
         first = np.maximum(np.floor((self._cy[block] - self._ry[block]) / self._height), 0)
         last = np.minimum(np.floor((self._cy[block] + self._ry[block]) / self._height), self._last)
         # One query for each row that a box meets.
-        query, place = _expanded(first.astype(np.int64), (last - first).astype(np.int64) + 1)
+        query, place = _expanded(first.astype(np.intp), (last - first).astype(np.intp) + 1)
         asking = block[query]
         middle = place * self._span + self._cx[asking]
         reach = self._rx[asking] + self._slack
@@ -687,7 +687,7 @@ def _quotient(part: Array, whole: Array) -> Array:
 def _ranked(scores: Array, threshold: float, score_threshold: float | None) -> Indices:
     """Return the indices by falling score, after the thresholds have been checked."""
     _unit_interval("threshold", threshold)
-    order = np.argsort(-scores, kind="stable").astype(np.int64)  # stable: ties by index
+    order = np.argsort(-scores, kind="stable")  # stable: ties by index
     if score_threshold is None:
         return order
     _unit_interval("score_threshold", score_threshold)

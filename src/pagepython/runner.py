@@ -249,8 +249,10 @@ class Session:
             return _NO_INPUT
         if isinstance(error, SystemExit):
             return "The code asked to exit. It ended here; all variables are still there."
-        if isinstance(error, MemoryError):
-            detail = f" ({error})" if str(error) else ""
+        # Where addresses have 32 bits, NumPy may refuse before it asks for memory.
+        too_big = isinstance(error, ValueError) and str(error).startswith("array is too big")
+        if isinstance(error, MemoryError) or too_big:
+            detail = f" ({str(error).rstrip('.')})" if str(error) else ""
             return f"There is not enough memory for this{detail}. Make the arrays smaller."
         if isinstance(error, ModuleNotFoundError) and error.name:
             top = error.name.partition(".")[0]
