@@ -99,7 +99,7 @@ const act = async (owner, action) => {
   try {
     await load();
   } catch {
-    owner.querySelector(".run-note").textContent = "The script could not be loaded: is the network there?";
+    owner.querySelector(".run-note").textContent = "Not loaded: is the network there?";
     return;
   }
   pagepython.act(owner, action);
