@@ -425,7 +425,7 @@ def batched_nms(
     for label in np.unique(labels):
         (own,) = np.nonzero(labels == label)
         keep[own[nms(corners[own], values[own], threshold)]] = True
-    return order[keep[order]]
+    return order[keep[order]].astype(np.int64)
 
 
 def soft_nms(
