@@ -166,6 +166,7 @@ def qualified(notebook: Path) -> tuple[set[int], list[str]]:
     wanted = tagged(notebook, "runnable")
     found: set[int] = set()
     differences = []
+    made: set[str] = set()  # a second import of the same in a slow cell takes nothing away
     spoiled: set[str] = set()
     for number in candidates:
         reason = disagreement(kernel[number], page[number])
@@ -174,9 +175,10 @@ def qualified(notebook: Path) -> tuple[set[int], list[str]]:
         seconds = page[number]["seconds"]
         slow = seconds > LONGEST or (seconds > SLOW and number not in wanted)
         if reason or slow or cells[number].uses & spoiled:
-            spoiled |= cells[number].binds
+            spoiled |= cells[number].binds - made
         else:
             spoiled -= cells[number].binds
+            made |= cells[number].binds
             found.add(number)
     return found, differences
 
