@@ -4,24 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import nbformat
 import pytest
 from support.book import Site
 from support.cells import kinds
-from support.page import Shown, difference, disagreement, qualified
+from support.page import Shown, difference, disagreement, qualified, tagged
 
 #: What a reader can try in each chapter, at least.
 FEWEST = 8
 
 
-def tagged(notebook: Path, tag: str) -> set[int]:
-    cells = nbformat.read(notebook, as_version=4).cells
-    return {n for n, cell in enumerate(cells, 1) if tag in cell.metadata.get("tags", ())}
-
-
 def test_runnable_cells_are_those_that_run_in_the_page(notebook: Path, site: Site) -> None:
-    found, reasons = qualified(notebook)
-    assert reasons == []
+    found, differences = qualified(notebook)
+    assert differences == []
     assert tagged(notebook, "runnable") == found
     assert len(found) >= FEWEST
 
@@ -69,12 +63,11 @@ def test_what_counts_as_different(kernel: str, page: str, words: str) -> None:
 
 
 def test_what_keeps_a_cell_from_running_in_the_page() -> None:
-    page = {"stdout": "1\n", "stderr": "", "value": None, "error": None, "seconds": 0.1}
+    page = {"stdout": "1\n", "stderr": "", "value": None, "error": None}
     assert disagreement(Shown("1\n", "", ""), page) is None
     assert disagreement(Shown("2\n", "", ""), page) is not None
     assert disagreement(Shown("1\n", "a warning", ""), page) is not None
     assert disagreement(Shown("1\n", "", "3"), page) is not None
     assert disagreement(Shown("1\n", "", "", ("image/png",)), page) == "it shows image/png"
-    assert disagreement(Shown("1\n", "", ""), page | {"seconds": 8.0}) == "it runs for 8.0 s"
     failed = page | {"error": {"text": "no", "line": 1}}
     assert disagreement(Shown("1\n", "", ""), failed) == "it fails: no"

@@ -22,8 +22,12 @@ CACHE = ROOT / "_build" / ".jupyter_cache"
 RTOL = 1e-9
 NOISE = 1e-12
 
-#: A reader waits while all earlier cells run. The page stops a cell after ten seconds.
-LONGEST = 5.0
+#: The page stops a cell after so many seconds.
+LONGEST = 10.0
+
+#: Whether a cell that takes longer than this has the tag is left to its author: a reader waits for
+#: all earlier cells.
+SLOW = 1.5
 
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
 _INTEGERS = ((r",\s*dtype=u?int(?:32|64)\b", ""), (r"\bnp\.(u?)int32\(", r"np.\1int64("))
@@ -139,36 +143,44 @@ def _shown(outputs: list[Any]) -> Shown:
     return Shown(texts["stdout"], texts["stderr"], value, tuple(pictures))
 
 
+def tagged(notebook: Path, tag: str) -> set[int]:
+    """Return the numbers of the cells that have a tag."""
+    cells = nbformat.read(notebook, as_version=4).cells  # type: ignore[no-untyped-call]
+    return {n for n, cell in enumerate(cells, 1) if tag in cell.metadata.get("tags", ())}
+
+
 def qualified(notebook: Path) -> tuple[set[int], list[str]]:
     """Find out which cells of a notebook run in the page.
 
     Returns
     -------
     numbers : set of int
-        NumPy cells that show there what they show in a kernel, and use nothing of a cell that
-        does not.
-    reasons : list of str
-        Why the other NumPy cells do not, one line each.
+        NumPy cells that show there what they show in a kernel, are done in time, and use nothing
+        of a cell of which this is not true.
+    differences : list of str
+        What the other NumPy cells show, or how they fail, one line each.
     """
     candidates = [number for number, kind in kinds(notebook).items() if kind == "NumPy"]
     kernel, page = shown_by_kernel(notebook), run_cells(notebook, candidates)
     cells = {cell.number: cell for cell in code_cells(notebook)}
+    wanted = tagged(notebook, "runnable")
     found: set[int] = set()
-    reasons: dict[int, str] = {}
-    spoiled: dict[str, int] = {}
+    differences = []
+    made: set[str] = set()  # a second import of the same in a slow cell takes nothing away
+    spoiled: set[str] = set()
     for number in candidates:
-        needed = sorted(spoiled[name] for name in cells[number].uses if name in spoiled)
-        reason = (
-            f"it needs cell {needed[0]}" if needed else disagreement(kernel[number], page[number])
-        )
+        reason = disagreement(kernel[number], page[number])
         if reason:
-            reasons[number] = reason
-            spoiled |= dict.fromkeys(cells[number].binds, number)
+            differences.append(f"{notebook.name}, cell {number}: {reason}")
+        seconds = page[number]["seconds"]
+        slow = seconds > LONGEST or (seconds > SLOW and number not in wanted)
+        if reason or slow or cells[number].uses & spoiled:
+            spoiled |= cells[number].binds - made
         else:
+            spoiled -= cells[number].binds
+            made |= cells[number].binds
             found.add(number)
-            spoiled = {name: at for name, at in spoiled.items() if name not in cells[number].binds}
-    lines = [f"{notebook.name}, cell {number}: {reason}" for number, reason in reasons.items()]
-    return found, lines
+    return found, differences
 
 
 def disagreement(kernel: Shown, page: dict[str, Any]) -> str | None:
@@ -177,8 +189,6 @@ def disagreement(kernel: Shown, page: dict[str, Any]) -> str | None:
         return f"it fails: {page['error']['text']}"
     if kernel.pictures:
         return f"it shows {', '.join(kernel.pictures)}"
-    if page["seconds"] > LONGEST:
-        return f"it runs for {page['seconds']:.1f} s"
     for name in ("stdout", "stderr", "value"):
         reason = difference(getattr(kernel, name), page[name] or "")
         if reason:
