@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -253,6 +254,19 @@ def trim_font(font: bytes, codes: set[int]) -> bytes:
     return out.getvalue()
 
 
+def kept_font(font: bytes, codes: set[int], folder: Path) -> bytes:
+    """Return what :func:`trim_font` does, from a folder if it was there before.
+
+    Sphinx copies the whole fonts at every build, and to cut all of them takes seconds.
+    """
+    digest = hashlib.sha256(font + json.dumps(sorted(codes)).encode())
+    known = folder / f"{digest.hexdigest()[:16]}.woff2"
+    if not known.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        known.write_bytes(trim_font(font, codes))
+    return known.read_bytes()
+
+
 def plain_classes(style: str) -> set[str]:
     """Return the classes of highlighted code that look as code does anyway, in every theme.
 
@@ -315,8 +329,8 @@ def stamp_links(page: str, digest: Callable[[str], str | None]) -> str:
     return _LINK.sub(stamped, page)
 
 
-def trim_site(root: Path) -> None:
-    """Cut the site below *root* to what its pages use."""
+def trim_site(root: Path, fonts: Path) -> None:
+    """Cut the site below *root* to what its pages use; *fonts* remembers fonts that were cut."""
     static = root / "_static"
     for pattern in UNUSED:
         for waste in static.glob(pattern):
@@ -336,7 +350,7 @@ def trim_site(root: Path) -> None:
     for font in sorted(static.rglob("*.woff2")):
         codes = drawn if "dejavu" in font.parts else shown  # the first writes in figures only
         codes = icon_codes(styles.values()) if "fontawesome" in font.parts else codes
-        font.write_bytes(trim_font(font.read_bytes(), codes))
+        font.write_bytes(kept_font(font.read_bytes(), codes, fonts))
     for picture in (root / "_images").glob("*.png"):
         picture.write_bytes(trim_picture(picture.read_bytes()))
     plain = plain_classes(styles.get("pygments.css", ""))
@@ -378,7 +392,7 @@ def _finish_pages(root: Path, pages: dict[Path, str]) -> None:
 
 def _trim(app: Sphinx, exception: Exception | None) -> None:
     if exception is None and app.builder.format == "html":
-        trim_site(Path(app.outdir))
+        trim_site(Path(app.outdir), Path(app.doctreedir) / "fonts")
 
 
 def setup(app: Sphinx) -> None:

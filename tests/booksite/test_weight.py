@@ -152,6 +152,12 @@ def test_a_picture_of_many_colors_stays_close() -> None:
     assert difference.mean() < 8
 
 
+@pytest.fixture
+def fonts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where fonts that were cut are remembered."""
+    return tmp_path_factory.mktemp("fonts")
+
+
 def site(root: Path) -> Path:
     (root / "_static" / "locales" / "de").mkdir(parents=True)
     (root / "_static" / "locales" / "de" / "a.po").write_text("x")
@@ -175,9 +181,9 @@ def contents(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_a_site_is_cut_once(tmp_path: Path) -> None:
+def test_a_site_is_cut_once(tmp_path: Path, fonts: Path) -> None:
     root = site(tmp_path)
-    weight.trim_site(root)
+    weight.trim_site(root, fonts)
     after = contents(root)
     assert "_static/locales/de/a.po" not in after
     assert "_static/a.js.map" not in after
@@ -186,11 +192,30 @@ def test_a_site_is_cut_once(tmp_path: Path) -> None:
     kept = characters(after["_static/font.woff2"])
     assert {ord(sign) for sign in "page"} <= kept
     assert ord("α") not in kept
-    weight.trim_site(root)
+    weight.trim_site(root, fonts)
     assert contents(root) == after
 
 
-def test_the_font_of_figures_has_what_figures_write(tmp_path: Path) -> None:
+def test_a_font_is_cut_once_for_the_same_characters(tmp_path: Path, fonts: Path) -> None:
+    root = site(tmp_path)
+    font = root / "_static" / "font.woff2"
+    whole = font.read_bytes()
+    for _ in range(2):  # the first puts digests into links, which are characters too
+        font.write_bytes(whole)
+        weight.trim_site(root, fonts)
+    for known in fonts.iterdir():
+        known.write_bytes(b"remembered")
+    font.write_bytes(whole)
+    weight.trim_site(root, fonts)
+    assert font.read_bytes() == b"remembered"
+    page = root / "index.html"
+    page.write_text(page.read_text().replace("</body>", "αβγ</body>"))
+    font.write_bytes(whole)
+    weight.trim_site(root, fonts)
+    assert ord("β") in characters(font.read_bytes())
+
+
+def test_the_font_of_figures_has_what_figures_write(tmp_path: Path, fonts: Path) -> None:
     root = site(tmp_path)
     page = root / "sub" / "page.html"
     figure = '<figure class="livefigure" id="f"><svg><text>dot</text></svg></figure>'
@@ -200,20 +225,20 @@ def test_the_font_of_figures_has_what_figures_write(tmp_path: Path) -> None:
         (root / "_static" / name).parent.mkdir(exist_ok=True)
     (root / "_static/dejavu/DejaVuSans.woff2").write_bytes(whole)
     (root / "_static/livefigures/f-1.js").write_text('livefigure("cab");')
-    weight.trim_site(root)
+    weight.trim_site(root, fonts)
     kept = characters((root / "_static/dejavu/DejaVuSans.woff2").read_bytes())
     assert {ord(sign) for sign in "dotcab"} <= kept
     assert ord("P") not in kept and ord("Z") not in kept
 
 
-def test_links_name_the_content(tmp_path: Path) -> None:
+def test_links_name_the_content(tmp_path: Path, fonts: Path) -> None:
     root = site(tmp_path)
-    weight.trim_site(root)
+    weight.trim_site(root, fonts)
     first = (root / "sub" / "page.html").read_text()
     for name in ("index.html", "sub/page.html", "404.html"):
         assert "?v=old" not in (root / name).read_text()
     (root / "_static" / "a.css").write_text(".page{top:1px}")
-    weight.trim_site(root)
+    weight.trim_site(root, fonts)
     second = (root / "sub" / "page.html").read_text()
     assert first != second
     # What a figure loads by itself has its digest in its name.
