@@ -25,8 +25,8 @@ NOISE = 1e-12
 #: The page stops a cell after so many seconds.
 LONGEST = 10.0
 
-#: Whether a cell that takes longer than this has the tag is left to its author: a reader waits for
-#: all earlier cells.
+#: Whether a cell that takes longer than this has the tag is left to its author, as a reader waits
+#: for all earlier cells. One without the tag is stopped then, at its next call.
 SLOW = 1.5
 
 _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
@@ -50,9 +50,20 @@ sent = {"stdout": [], "stderr": []}
 elsewhere = {int(number): source for number, source in given["elsewhere"].items()}
 session = runner.Session(lambda stream, text: sent[stream].append(text), elsewhere)
 done = []
+
+
+def watch(*event):
+    if time.perf_counter() - begin > given["patience"]:
+        sys.setprofile(None)
+        raise TimeoutError
+
+
 for number, code in given["cells"]:
     begin = time.perf_counter()
+    if number not in given["tagged"]:
+        sys.setprofile(watch)
     result = json.loads(session.run(number, code))
+    sys.setprofile(None)
     seconds = time.perf_counter() - begin
     texts = {stream: "".join(texts) for stream, texts in sent.items()}
     sent["stdout"].clear(), sent["stderr"].clear()
@@ -106,6 +117,8 @@ def run_cells(notebook: Path, numbers: list[int]) -> dict[int, dict[str, Any]]:
     given = {
         "cells": [[number, sources[number]] for number in numbers],
         "elsewhere": {n: source for n, source in sources.items() if n not in numbers},
+        "tagged": sorted(tagged(notebook, "runnable")),
+        "patience": SLOW,
     }
     return dict(in_page(_CELLS, given))
 
@@ -169,12 +182,13 @@ def qualified(notebook: Path) -> tuple[set[int], list[str]]:
     made: set[str] = set()  # a second import of the same in a slow cell takes nothing away
     spoiled: set[str] = set()
     for number in candidates:
-        reason = disagreement(kernel[number], page[number])
-        if reason:
-            differences.append(f"{notebook.name}, cell {number}: {reason}")
         seconds = page[number]["seconds"]
         slow = seconds > LONGEST or (seconds > SLOW and number not in wanted)
-        if reason or slow or cells[number].uses & spoiled:
+        hopeless = slow or bool(cells[number].uses & spoiled)
+        reason = None if hopeless else disagreement(kernel[number], page[number])
+        if reason:
+            differences.append(f"{notebook.name}, cell {number}: {reason}")
+        if hopeless or reason:
             spoiled |= cells[number].binds - made
         else:
             spoiled -= cells[number].binds
