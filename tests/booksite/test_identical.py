@@ -28,7 +28,8 @@ def tilt(slope):
 def write_book(root: Path) -> None:
     """Write a book of one page and one figure, configured as this one is."""
     (root / "notebooks").mkdir(parents=True)
-    shutil.copytree(ROOT / "src" / "booksite" / "static", root / "src" / "booksite" / "static")
+    for folder in ("src/booksite/static", "src/dlbook"):
+        shutil.copytree(ROOT / folder, root / folder)
     for name in ("_config.yml", "requirements.txt"):
         shutil.copy(ROOT / name, root)
     (root / "_toc.yml").write_text(
