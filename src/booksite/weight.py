@@ -292,7 +292,7 @@ def plain_code(page: str, plain: set[str]) -> str:
 
 
 def trim_picture(png: bytes) -> bytes:
-    """Return a picture with a palette of 256 colors if that is clearly smaller, else as it is.
+    """Return a picture with a palette of 128 colors if that is clearly smaller, else as it is.
 
     A figure of matplotlib has few colors and the steps between them at its edges.
     """
@@ -300,10 +300,10 @@ def trim_picture(png: bytes) -> bytes:
     if picture.mode == "P":
         return png
     if picture.convert("RGBA").getchannel("A").getextrema() == (255, 255):
-        palette = picture.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        palette = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     else:
         palette = picture.convert("RGBA").quantize(
-            256, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+            128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
         )
     out = io.BytesIO()
     palette.save(out, "PNG", optimize=True)
@@ -344,7 +344,9 @@ def trim_site(root: Path, fonts: Path) -> None:
     }
     code = [text for path, text in scripts.items() if "livefigures" not in path.parts]
     styles = _trim_styles(static, used_names(pages.values(), code))
-    shown = _signs((*pages.values(), *scripts.values()))
+    # What cells print is in a font of the reader's own.
+    written = [text for path, text in scripts.items() if "pagepython" not in path.parts]
+    shown = _signs((*pages.values(), *written))
     drawn = _signs(text for page in pages.values() for text in _FIGURE.findall(page))
     drawn |= _signs(text for path, text in scripts.items() if "livefigures" in path.parts)
     for font in sorted(static.rglob("*.woff2")):
