@@ -18,16 +18,17 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage, _ImageBase
 from matplotlib.legend import Legend
 from matplotlib.offsetbox import OffsetBox
+from matplotlib.spines import Spine
 from matplotlib.table import Table
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
 
+from livefigure import keys
 from livefigure.errors import UnsupportedArtist
 from livefigure.fragments import EMPTY, Fragment, Tables
 from livefigure.recorder import MAX_CELLS, Recorder
@@ -79,9 +80,13 @@ class Stage:
         self._slot_of: dict[Artist, int] = {}
         self._layers_of: dict[Any, list[tuple[float, int]]] = {}
         self._layers: set[int] = set()
-        self._axis_memo: dict[Axis, tuple[Any, Fragment]] = {}
-        self._text_memo: dict[Text, dict[Any, Fragment]] = {}
-        self._title_memo: dict[Axes, Any] = {}
+        self._axis_memo: dict[Axis, tuple[keys.Key, Fragment]] = {}
+        self._text_memo: dict[Text, dict[keys.Key, Fragment]] = {}
+        self._spine_memo: dict[Spine, tuple[keys.Key, Fragment]] = {}
+        self._title_memo: dict[Axes, keys.Key] = {}
+        # Of the present state, and the same for all artists of some axes.
+        self._axes_keys: dict[Axes, keys.Key] = {}
+        self._places: keys.Places = {}
         self._panel = -1
         self._panels: list[Panel] = []
         self._panel_of: dict[Artist, int] = {}
@@ -104,6 +109,7 @@ class Stage:
 
     def draw(self) -> list[Fragment]:
         """Return the fragments of the present state, one for each slot."""
+        self._places = {}
         fragments = [EMPTY] * len(self.slots)
         layers: dict[int, list[Fragment]] = {}
         last = -1
@@ -227,7 +233,9 @@ class Stage:
             hidden |= set(axes.spines.values())
         if not axes.axison:
             hidden |= set(axes._axis_map.values())
+        self._axes_keys[axes] = keys.axes_key(axes)
         self._place_titles(axes)
+        self._places |= keys.places(child for child in children if type(child) is Text)
         if framed:
             yield self._slot(axes, axes.patch), axes.patch
         for child in sorted(children, key=attrgetter("zorder")):
@@ -240,16 +248,22 @@ class Stage:
 
     def _place_titles(self, axes: Any) -> None:
         """Move titles clear of tick labels; costly, so only where that can have changed."""
-        titles = (axes.title, axes._left_title, axes._right_title)
-        both = list(axes._axis_map.values())
-        key = ([_text_key(title) for title in titles], [_axis_key(axis) for axis in both])
-        if self._title_memo.get(axes) == key and not any(_is_stale(axis) for axis in both):
-            return
-        axes._update_title_position(self.recorder)
-        # Placing measures the ticks, which marks the axis as stale: draw it anew once.
-        self._title_memo[axes] = (
-            [_text_key(title) for title in titles],
-            [_axis_key(axis) for axis in both],
+        key = self._titles_key(axes)
+        stale = any(keys.is_stale(axis) for axis in axes._axis_map.values())
+        if stale or self._title_memo.get(axes) != key:
+            axes._update_title_position(self.recorder)
+            # Placing measures the ticks, which marks the axis as stale: draw it anew once.
+            self._title_memo[axes] = self._titles_key(axes)
+
+    def _titles_key(self, axes: Any) -> keys.Key:
+        titles = [
+            title for title in (axes.title, axes._left_title, axes._right_title) if title.get_text()
+        ]
+        places = keys.places(titles)
+        return (
+            self._axes_keys[axes],
+            *(axis.zorder for axis in axes._axis_map.values()),
+            *(keys.text_key(title, places[title]) for title in titles),
         )
 
     def _slot(self, parent: Axes | SubFigure | Figure, artist: Artist) -> int:
@@ -267,6 +281,8 @@ class Stage:
                 return self._axis(slot, artist)
             if type(artist) is Text:
                 return self._text(slot, artist)
+            if isinstance(artist, Spine) and artist.axes in self._axes_keys:
+                return self._spine(slot, artist)
             return self._record(slot, artist, part)
         except UnsupportedArtist as error:
             raise UnsupportedArtist(_complaint(artist, str(error))) from None
@@ -284,11 +300,19 @@ class Stage:
 
     def _axis(self, slot: int, axis: Axis) -> Fragment:
         """Draw an axis, or repeat its last drawing where nothing of it has changed."""
-        key = _axis_key(axis)
+        key = (self._axes_keys[axis.axes], axis.zorder)
         memo = self._axis_memo.get(axis)
-        if memo is None or memo[0] != key or _is_stale(axis):
+        if memo is None or memo[0] != key or keys.is_stale(axis):
             self._axis_memo[axis] = memo = (key, self._record(slot, axis))
-            _settle(axis)
+            keys.settle(axis)
+        return memo[1]
+
+    def _spine(self, slot: int, spine: Spine) -> Fragment:
+        """Draw a spine, or repeat its last drawing where nothing of it has changed."""
+        key = self._axes_keys[spine.axes]
+        memo = self._spine_memo.get(spine)
+        if memo is None or memo[0] != key or spine.stale:
+            self._spine_memo[spine] = memo = (key, self._record(slot, spine))
         return memo[1]
 
     def _text(self, slot: int, text: Text) -> Fragment:
@@ -299,7 +323,8 @@ class Stage:
             return self._record(slot, text)
         # All its drawings, not only the last: a text returns when an outer control moves.
         memo = self._text_memo.setdefault(text, {})
-        key = _text_key(text)
+        place = self._places.get(text) or keys.places([text])[text]
+        key = keys.text_key(text, place)
         fragment = memo.get(key)
         if fragment is None:
             fragment = memo[key] = self._record(slot, text)
@@ -380,7 +405,7 @@ def _complaint(artist: Artist, what: str) -> str:
 
 def _refuse(artist: Any) -> None:
     """Raise UnsupportedArtist, by name, for what would be drawn wrong without a word."""
-    if any(part.get_path_effects() for part in (artist, *_inner(artist))):
+    if artist.get_path_effects() or any(part.get_path_effects() for part in _inner(artist)):
         raise UnsupportedArtist(_complaint(artist, "path effects: leave them off"))
     if hasattr(artist, "get_hatch") and artist.get_hatch():
         raise UnsupportedArtist(_complaint(artist, "a hatch: use a plain fill"))
@@ -396,50 +421,3 @@ def _inner(artist: Artist) -> list[Any]:
         return list(artist.findobj())
     parts = (getattr(artist, name, None) for name in ("arrow_patch", "_bbox_patch"))
     return [part for part in parts if part is not None]
-
-
-def _axis_key(axis: Axis) -> Any:
-    """Return what an axis depends on besides its own artists."""
-    axes = axis.axes
-    return (
-        tuple(axes.viewLim.extents),
-        tuple(axes.bbox.extents),
-        axes.get_xscale(),
-        axes.get_yscale(),
-        axis.zorder,
-    )
-
-
-def _parts(axis: Axis) -> Iterator[Any]:
-    yield from (axis, axis.label, axis.offsetText)
-    # Not get_children(): that asks the locators, at a millisecond an axis.
-    for tick in (*axis.majorTicks, *axis.minorTicks):
-        yield from (tick, tick.tick1line, tick.tick2line, tick.gridline, tick.label1, tick.label2)
-
-
-def _is_stale(axis: Axis) -> bool:
-    return any(part.stale for part in _parts(axis))
-
-
-def _settle(axis: Axis) -> None:
-    """Mark an axis as drawn; parts that it skips keep the flag otherwise."""
-    for part in _parts(axis):
-        part._stale = False
-
-
-def _text_key(text: Any) -> Any:
-    """Return everything the drawing of a plain text depends on."""
-    clip = text.get_clip_box()
-    return (
-        text.get_text(),
-        tuple(text.get_transform().transform(text.get_unitless_position())),
-        to_rgba(text.get_color(), text.get_alpha()),
-        hash(text.get_fontproperties()),
-        text.get_rotation(),
-        text.get_rotation_mode(),
-        text.get_horizontalalignment(),
-        text.get_verticalalignment(),
-        text._linespacing,
-        text.get_clip_on(),
-        None if clip is None else tuple(clip.extents),
-    )

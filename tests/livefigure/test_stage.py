@@ -170,6 +170,70 @@ def text_color(ax: Any) -> Callable[[], None]:
 
 
 @mutation
+def text_moved_by_limits(ax: Any) -> Callable[[], None]:
+    ax.axis("off")  # nothing but the text can tell
+    ax.text(0.5, 0.5, "a")
+    return lambda: ax.set_xlim(0, 7)
+
+
+@mutation
+def text_moved_by_scale(ax: Any) -> Callable[[], None]:
+    ax.axis("off")
+    ax.set_xlim(0.1, 10)
+    ax.text(0.5, 0.5, "a")
+    return lambda: ax.set_xscale("log")
+
+
+@mutation
+def text_at_category(ax: Any) -> Callable[[], None]:
+    ax.bar(["one", "two"], [1, 2])
+    note = ax.text("one", 1, "a")
+    return lambda: note.set_x("two")
+
+
+@mutation
+def font_in_place(ax: Any) -> Callable[[], None]:
+    note = ax.text(0.5, 0.5, "a")
+    return lambda: note.get_fontproperties().set_size(20)
+
+
+@mutation
+def clip_of_text(ax: Any) -> Callable[[], None]:
+    note = ax.text(0.5, 0.5, "a")
+    return lambda: note.set_clip_on(True)
+
+
+@mutation
+def color_in_place(ax: Any) -> Callable[[], None]:
+    color = [1.0, 0.0, 0.0]
+    ax.text(0.5, 0.5, "a", color=color)
+    return lambda: color.__setitem__(0, 0.0)
+
+
+@mutation
+def ground(ax: Any) -> Callable[[], None]:
+    return lambda: ax.set_facecolor(style.BLUE)
+
+
+@mutation
+def spine_color(ax: Any) -> Callable[[], None]:
+    return lambda: ax.spines["left"].set_color(style.BLUE)
+
+
+@mutation
+def spine_at_value(ax: Any) -> Callable[[], None]:
+    ax.spines["left"].set_position(("data", 0.5))
+    ax.xaxis.set_visible(False)
+    return lambda: ax.set_xlim(0, 7)
+
+
+@mutation
+def axes_moved(ax: Any) -> Callable[[], None]:
+    ax.axes.xaxis.set_visible(False)
+    return lambda: ax.set_position([0.3, 0.3, 0.4, 0.4])
+
+
+@mutation
 def visibility(ax: Any) -> Callable[[], None]:
     (line,) = ax.plot([0, 1])
     return lambda: line.set_visible(False)
@@ -205,6 +269,10 @@ def test_every_change_is_seen(name: str) -> None:
     after = stage.draw()
     assert after != before
     assert stage.draw() == after
+    fresh = Stage(fig, "f")
+    if len(fresh.slots) == len(stage.slots):
+        shown, anew = (re.sub(r"f-clip\d+", "clip", texts(drawn)) for drawn in (stage, fresh))
+        assert shown == anew, "something was repeated that had changed"
 
 
 def test_axis_is_drawn_once_while_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
