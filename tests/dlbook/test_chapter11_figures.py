@@ -147,7 +147,7 @@ def test_what_float32_cannot_hold(
 
 
 def test_weight_gradients_of_bare_relu_layers_are_flat(namespace: dict[str, Any]) -> None:
-    run = namespace["lab_runs"]["relu", "xavier", "none", False, 50]
+    run = namespace["lab_run"]("relu", "xavier", "none", False, 50)
     assert run.weight_grad.max() < 10 * run.weight_grad.min()
     assert run.delta[-1] > 1e7 * run.delta[0]
 

@@ -172,7 +172,7 @@ def test_what_residual_blocks_do(
 ) -> None:
     assert at["residual"].caption(**values)
     state = {"blocks": 32, "branch_scale": "1", "norm": False, "gain": 1.41} | values
-    runs = namespace["residual_runs"][tuple(state.values())]
+    runs = namespace["residual_run"](*state.values())
     assert runs[0][-1] == pytest.approx(forward, rel=tolerance)
     assert runs[1][0] == pytest.approx(backward, rel=tolerance)
 
