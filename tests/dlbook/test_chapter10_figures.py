@@ -168,7 +168,7 @@ def test_gradients_without_the_scale(figures: Figures, namespace: dict[str, Any]
     assert all(run["tiny"] == 0 for run in scaled)
     _, at = figures["scale_lab"]
     text = at.caption(d=1024, scale="1")
-    assert "Saturated: on average 96 % of the weight is on one key." in text
+    assert "Saturated: on average 96% of the weight is on one key." in text
     assert number(r"Mean entropy is ([\d.]+)", text) == pytest.approx(0.035, abs=0.005)
     assert "the median is 3·10⁻⁴, the mean 1.24" in text
     assert "Flat:" in at.caption(d=1024, scale="1/d")
@@ -216,7 +216,7 @@ def test_same_shape_wrong_place(
         assert round(100 * np.mean(got != right)) == share
         text = at.caption(heads=heads, code=code)
         if share:
-            assert f"Same shape, wrong place: {share} % of all cells." in text
+            assert f"Same shape, wrong place: {share}% of all cells." in text
         elif code != "right":
             assert "a test with one head finds nothing" in text
     expected = torch.arange(96).reshape(1, 4, 3, 2, 4).permute(2, 0, 3, 1, 4)[:, 0]
@@ -293,8 +293,8 @@ def test_crossings(figures: Figures) -> None:
     _, at = figures["cost"]
     text = at.caption()
     assert "8·512·512² = 1.07·10⁹ FLOPs" in text
-    assert "4·512²·512 = 5.37·10⁸, 33 % of the whole; equal at N = 1024." in text
-    assert "50 % of the whole" in at.caption(tokens=1024)
+    assert "4·512²·512 = 5.37·10⁸, 33% of the whole; equal at N = 1024." in text
+    assert "50% of the whole" in at.caption(tokens=1024)
     text = at.caption(block="attention + FFN")
     assert "24·512·512²" in text and "equal at N = 3072." in text
     assert "equal at N = 8192" in at.caption(dim=4096)

@@ -298,7 +298,7 @@ def test_what_is_lost(
 
 def test_the_scale_that_is_needed(at: dict[str, Defaults]) -> None:
     figure = at["loss_scale"]
-    assert "From k = 11 on less than 0.1 % is lost" in figure.caption()
+    assert "From k = 11 on less than 0.1% is lost" in figure.caption()
     assert "No scale is needed" in figure.caption(dtype="bfloat16")
     assert "overflow, and the step is skipped" in figure.caption(exponent=24)
     assert "overflow" not in figure.caption(exponent=19)

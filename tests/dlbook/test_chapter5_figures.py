@@ -279,7 +279,7 @@ def test_holes_are_counted(
 ) -> None:
     text = gridding.caption(d1=rates[0], d2=rates[1], d3=rates[2])
     assert f"{read} of {size} pixels in an axis are read" in text
-    assert f"and {missing} % of the pixels never reach this cell." in text
+    assert f"and {missing}% of the pixels never reach this cell." in text
     assert f"Sorted {rates[0]}, {rates[1]}, {rates[2]}: {rates[0]} is more than 1" in text
 
 

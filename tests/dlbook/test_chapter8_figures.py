@@ -180,9 +180,9 @@ def test_one_threshold_for_two_people(at: dict[str, Defaults]) -> None:
 def test_soft_methods_in_the_crowd(at: dict[str, Defaults]) -> None:
     caption = at["crowd"].caption
     linear = caption(method="linear")
-    assert "0.0 % missed, 0.00 duplicates" in linear
+    assert "0.0% missed, 0.00 duplicates" in linear
     gaussian = caption(method="Gaussian")
-    assert "0.0 % missed" in gaussian and number(r"([\d.]+) dupl", gaussian) < 0.15
+    assert "0.0% missed" in gaussian and number(r"([\d.]+) dupl", gaussian) < 0.15
     near = {method: caption(separation=25, threshold=0.5, method=method) for method in METHODS}
     assert number(r"([\d.]+) % missed", near["hard"]) > 15
     assert number(r"([\d.]+) % missed", near["Gaussian"]) < 3

@@ -110,9 +110,9 @@ def test_groups_say_what_autograd_says(figures: Figures) -> None:
 def test_groups_numbers_of_the_text(figures: Figures) -> None:
     _, at = figures["groups"]
     text = at.caption()
-    assert "288 weights, 50 % of 576. Output 3 never sees channels 4–7." in text
+    assert "288 weights, 50% of 576. Output 3 never sees channels 4–7." in text
     assert "channels 0–2, 4–7" in at.caption(groups=8)
-    assert "12.5 % of 576" in at.caption(groups=8)
+    assert "12.5% of 576" in at.caption(groups=8)
     assert "The 1×1 layer adds 64: 352 together." in at.caption(pointwise="yes")
     assert "sees every channel" in at.caption(groups=8, pointwise="yes")
 
@@ -138,13 +138,13 @@ def test_savings(figures: Figures) -> None:
 def test_roofline_numbers_of_the_text(figures: Figures) -> None:
     _, at = figures["roofline"]
     text = at.caption()
-    assert "2.24 FLOP/byte, at most 17.8 % of peak" in text
-    assert "at least 2.2 % of the standard layer's, with 0.4 % of the MACs" in text
-    assert "11.5 % of the MACs, at least 13.3 % of the time. Bound by memory: depthwise." in text
-    assert "at most 17.9 % of peak" in at.caption(batch=8)
-    assert "12.7 % of the MACs, at least 19.8 %" in at.caption(channels=64, side=56, batch=8)
-    assert "11.3 % of the MACs, at least 12.2 %" in at.caption(channels=512, side=14)
-    assert "11.88 FLOP/byte, at most 94.7 % of peak" in at.caption(kernel=7)
+    assert "2.24 FLOP/byte, at most 17.8% of peak" in text
+    assert "at least 2.2% of the standard layer's, with 0.4% of the MACs" in text
+    assert "11.5% of the MACs, at least 13.3% of the time. Bound by memory: depthwise." in text
+    assert "at most 17.9% of peak" in at.caption(batch=8)
+    assert "12.7% of the MACs, at least 19.8%" in at.caption(channels=64, side=56, batch=8)
+    assert "11.3% of the MACs, at least 12.2%" in at.caption(channels=512, side=14)
+    assert "11.88 FLOP/byte, at most 94.7% of peak" in at.caption(kernel=7)
     assert "12.20 FLOP/byte" in at.caption(kernel=7, batch=8)
 
 

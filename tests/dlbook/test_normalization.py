@@ -108,7 +108,7 @@ def test_running_statistics_follow_the_module(
 
 
 def test_running_mean_follows_the_formula() -> None:
-    """True mean 10: it starts at 0, and 35 % of that is left after 10 steps."""
+    """True mean 10: it starts at 0, and 35% of that is left after 10 steps."""
     running: Running | None = Running.start(1)
     means = []
     for _ in range(40):

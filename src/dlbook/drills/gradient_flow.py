@@ -406,7 +406,7 @@ def _call_gain(function: Function, inputs: Inputs) -> Any:
 
 
 def _check_gain(inputs: Inputs, expected: Any, got: Any) -> str | None:
-    """Accept what 1 % of error leaves: sampling or a coarse rule is good enough."""
+    """Accept what 1% of error leaves: sampling or a coarse rule is good enough."""
     return compare.difference(inputs, expected, got, rtol=0.01)
 
 
