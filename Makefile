@@ -18,7 +18,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3 p
   $$p -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
   && echo $$p && break; done)
 
-.PHONY: help book test test-all serve lab bench lint format lock vendor runtime cases clean site browser
+.PHONY: help book test test-all serve lab bench lint format lock vendor runtime cases clean site \
+  browser always
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -72,11 +73,21 @@ clean: ## remove everything that these commands make
 
 # --- what the commands stand on ---
 
-# The stamp has the time at which the build began: the tests compare it with the sources.
-site: $(VENV)/.installed
-	@mkdir -p _build && touch _build/.began
+# What the site is made of; the list itself, too, as a file that is gone leaves no newer one behind.
+SOURCES := _config.yml _toc.yml $(sort $(shell find book notebooks src -type f \
+  ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -path '*/.ipynb_checkpoints/*'))
+
+site: _build/.built
+
+# The stamp has the time at which the build began: what was edited meanwhile is newer.
+_build/.built: $(VENV)/.installed _build/.sources $(SOURCES) $(if $(wildcard _build/html/index.html),,always)
+	@touch _build/.began
 	$(BIN)/jupyter-book build . -W --keep-going
-	@mv _build/.began _build/.built
+	@mv _build/.began $@
+
+_build/.sources: always
+	@mkdir -p _build
+	@echo '$(SOURCES)' | cmp -s - $@ || echo '$(SOURCES)' > $@
 
 # The browsers of the tests: Chromium, Firefox, WebKit. Installs what is not there.
 browser: $(VENV)/.dev

@@ -160,6 +160,10 @@ def conv2d(
     # One image's columns at a time, always in the same place, stay in the cache.
     copies = np.empty(windows.shape[1:], dtype=x.dtype)
     columns = copies.reshape(groups, -1, length)
+    if geometry.stride[1] == 1:
+        # Neighbors stay neighbors: to copy a row as one item takes half the time.
+        row = np.dtype((np.void, geometry.out[1] * x.itemsize))
+        windows, copies = windows.view(row), copies.view(row)
     for n in range(len(x)):
         copies[...] = windows[n]
         np.matmul(matrix, columns, out=y[n])

@@ -17,11 +17,11 @@ from support.cells import code_cells
 _EXERCISE = re.compile(r"^\s*(?:from|import)\s+(?:booksite|dlbook\.(?:drills|questions))\b", re.M)
 
 
-def namespace_with(notebook: str, name: str) -> dict[str, Any]:
+def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str, Any]:
     """Run a notebook's NumPy and figure cells, in order, until a name exists.
 
-    Cells that import torch, ask questions or grade drills are left out, and with them every
-    cell that uses what they would have made.
+    Cells that ask questions or grade drills are left out, and with them every cell that uses
+    what they would have made; so are those that import torch, unless it is wanted.
 
     Parameters
     ----------
@@ -29,6 +29,8 @@ def namespace_with(notebook: str, name: str) -> dict[str, Any]:
         A file in ``notebooks/``, such as ``01_optimizers.ipynb``.
     name : str
         The name to wait for.
+    torch : bool
+        Whether to run cells that import torch, too.
 
     Raises
     ------
@@ -41,7 +43,8 @@ def namespace_with(notebook: str, name: str) -> dict[str, Any]:
     missing: set[str] = set()
     for code in code_cells(path):
         cell = read.cells[code.number - 1]
-        if "torch" in code.imports or _EXERCISE.search(cell.source) or code.uses & missing:
+        skipped = "torch" in code.imports and not torch
+        if skipped or _EXERCISE.search(cell.source) or code.uses & missing:
             missing |= code.binds - set(names)
             continue
         exec(compile(cell.source, f"{path.name}, cell {code.number}", "exec"), names)
