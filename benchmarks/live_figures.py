@@ -126,7 +126,7 @@ class Effort:
     states: int | None = 24
     builds: int = 3
     moves: int = 200
-    loads: int = 9
+    loads: int = 15
     passes: int = 3
 
 
@@ -245,7 +245,7 @@ def main() -> None:
         if not options.no_book:
             print("\nThe figures of the book:")
             # There are many, and no goal is set for one: built once, moved in one pass.
-            once = replace(effort, builds=1, passes=1)
+            once = replace(effort, builds=1, loads=5, passes=1)
             found = [run(chromium, name, "livefigure", make, once) for name, make in in_book()]
             show(HEADS, [result.row() for result in found])
             show(SCRIPT_HEADS, [result.script_row() for result in found])
