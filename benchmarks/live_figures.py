@@ -163,17 +163,18 @@ def run(
             moves=effort.moves, loads=effort.loads, passes=effort.passes,
         )  # fmt: skip
     result = Result(name, way, subject.figure.states, built, times)
-    print(" ".join(result.row()), file=sys.stderr, flush=True)
+    # A later figure may fail: what was measured is there nevertheless.
+    print(" ".join((*result.row(), *result.script_row()[1:])), file=sys.stderr, flush=True)
     return result
 
 
-def in_book() -> Iterator[tuple[str, Callable[[], LiveFigure]]]:
-    """Yield the name of each figure of the built book, and what makes it."""
+def in_book(only: list[str] | None) -> Iterator[tuple[str, Callable[[], LiveFigure]]]:
+    """Yield the name of each figure of the built book, or of some, and what makes it."""
     notebooks = {notebook.stem: notebook.name for notebook in book.notebooks()}
     for figure in book.figures():
         stem = Path(figure.page).stem
         # A page that is no notebook shows the figure of one.
-        if stem in notebooks:
+        if stem in notebooks and (only is None or figure.name in only):
             yield figure.name, partial(in_chapter, notebooks[stem], figure.name)
 
 
@@ -212,6 +213,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     say("--figures", nargs="*", help="only these of the four figures, or none")
     say("--ways", nargs="*", choices=CONTENDERS, default=list(CONTENDERS), help="only these ways")
+    say("--book", nargs="*", metavar="FIGURE", help="only these of the book's figures")
     say("--no-book", action="store_true", help="leave out the figures of the book")
     options = parser.parse_args()
     if options.states < 0:
@@ -246,7 +248,10 @@ def main() -> None:
             print("\nThe figures of the book:")
             # There are many, and no goal is set for one: built once, moved in one pass.
             once = replace(effort, builds=1, loads=5, passes=1)
-            found = [run(chromium, name, "livefigure", make, once) for name, make in in_book()]
+            found = [
+                run(chromium, name, "livefigure", make, once)
+                for name, make in in_book(options.book)
+            ]
             show(HEADS, [result.row() for result in found])
             show(SCRIPT_HEADS, [result.script_row() for result in found])
 

@@ -18,7 +18,7 @@ _EXERCISE = re.compile(r"^\s*(?:from|import)\s+(?:booksite|dlbook\.(?:drills|que
 
 
 def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str, Any]:
-    """Run a notebook's NumPy and figure cells, in order, until a name exists.
+    """Run a notebook's NumPy and figure cells, in order, until a figure exists.
 
     Cells that ask questions or grade drills are left out, and with them every cell that uses
     what they would have made; so are those that import torch, unless it is wanted.
@@ -28,7 +28,7 @@ def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str
     notebook : str
         A file in ``notebooks/``, such as ``01_optimizers.ipynb``.
     name : str
-        The name to wait for.
+        The live figure to wait for; data may have had its name before.
     torch : bool
         Whether to run cells that import torch, too.
 
@@ -49,7 +49,7 @@ def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str
             continue
         exec(compile(cell.source, f"{path.name}, cell {code.number}", "exec"), names)
         missing -= set(names)
-        if name in names:
+        if isinstance(names.get(name), LiveFigure):
             return names
     raise AssertionError(f"no cell of {path.name} makes {name}")
 
