@@ -134,9 +134,9 @@ def in_chapter(notebook: str, name: str) -> LiveFigure:
     """Return a figure of a chapter, made by the cells of its notebook, whose prints are dropped."""
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            names = chapters.namespace_with(notebook, name)
+            names = chapters.namespace_with(notebook, name, kind=LiveFigure)
         except AssertionError:  # a figure of what torch has computed
-            names = chapters.namespace_with(notebook, name, torch=True)
+            names = chapters.namespace_with(notebook, name, kind=LiveFigure, torch=True)
         figure = chapters.figure_in(names, name)
     plt.close("all")  # the other figures of the chapter
     return figure

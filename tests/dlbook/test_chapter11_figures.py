@@ -291,7 +291,7 @@ def test_all_starts_at_rate_1(namespace: dict[str, Any]) -> None:
 def test_what_is_lost(
     at: dict[str, Defaults], values: dict[str, Any], lost: float, near: float
 ) -> None:
-    found = re.search(r"gradients (\d+\.\d+) % become 0", at["loss_scale"].caption(**values))
+    found = re.search(r"gradients (\d+\.\d+)% become 0", at["loss_scale"].caption(**values))
     assert found is not None
     assert float(found[1]) == pytest.approx(lost, abs=near)
 
@@ -308,5 +308,5 @@ def test_the_scale_that_is_needed(at: dict[str, Defaults]) -> None:
 def test_shares_add_up(at: dict[str, Defaults]) -> None:
     for exponent, dtype in product((0, 18, 36), ("float16", "bfloat16")):
         text = at["loss_scale"].caption(exponent=exponent, dtype=dtype, layers=16)
-        shares = [float(share) for share in re.findall(r"(\d+\.\d\d) %", text)[:4]]
+        shares = [float(share) for share in re.findall(r"(\d+\.\d\d)%", text)[:4]]
         assert sum(shares) == pytest.approx(100, abs=0.03)

@@ -169,11 +169,11 @@ def test_steps_are_those_of_the_reference(namespace: dict[str, Any]) -> None:
 def test_one_threshold_for_two_people(at: dict[str, Defaults]) -> None:
     caption = at["crowd"].caption
     assert "an IoU of 0.48" in caption()
-    assert number(r"([\d.]+) % missed", caption()) > 35 and "It loses neighbors." in caption()
+    assert number(r"([\d.]+)% missed", caption()) > 35 and "It loses neighbors." in caption()
     half = caption(threshold=0.5)
-    assert number(r"([\d.]+) % missed", half) < 2 and half.endswith("Nearly right.")
+    assert number(r"([\d.]+)% missed", half) < 2 and half.endswith("Nearly right.")
     high = caption(threshold=0.7)
-    assert number(r"([\d.]+) % missed", high) == 0
+    assert number(r"([\d.]+)% missed", high) == 0
     assert number(r"([\d.]+) duplicates", high) > 1 and high.endswith("It keeps duplicates.")
 
 
@@ -184,8 +184,8 @@ def test_soft_methods_in_the_crowd(at: dict[str, Defaults]) -> None:
     gaussian = caption(method="Gaussian")
     assert "0.0% missed" in gaussian and number(r"([\d.]+) dupl", gaussian) < 0.15
     near = {method: caption(separation=25, threshold=0.5, method=method) for method in METHODS}
-    assert number(r"([\d.]+) % missed", near["hard"]) > 15
-    assert number(r"([\d.]+) % missed", near["Gaussian"]) < 3
+    assert number(r"([\d.]+)% missed", near["hard"]) > 15
+    assert number(r"([\d.]+)% missed", near["Gaussian"]) < 3
     far = {method: caption(separation=95, method=method) for method in METHODS}
     assert number(r"([\d.]+) duplicates", far["Gaussian"]) > 0.8
     assert 0.1 < number(r"([\d.]+) duplicates", far["linear"]) < 0.4
@@ -208,7 +208,7 @@ def test_crowd_is_the_reference(namespace: dict[str, Any], at: dict[str, Default
             missed += (2 - found) / 80
             doubled += (len(kept) - found) / 40
         text = at["crowd"].caption(separation=separation, threshold=t, method=method)
-        assert abs(number(r"([\d.]+) % missed", text) - 100 * missed) < 0.06
+        assert abs(number(r"([\d.]+)% missed", text) - 100 * missed) < 0.06
         assert abs(number(r"([\d.]+) duplicates", text) - doubled) < 0.006
 
 

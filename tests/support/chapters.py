@@ -17,8 +17,10 @@ from support.cells import code_cells
 _EXERCISE = re.compile(r"^\s*(?:from|import)\s+(?:booksite|dlbook\.(?:drills|questions))\b", re.M)
 
 
-def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str, Any]:
-    """Run a notebook's NumPy and figure cells, in order, until a figure exists.
+def namespace_with(
+    notebook: str, name: str, *, kind: type = object, torch: bool = False
+) -> dict[str, Any]:
+    """Run a notebook's NumPy and figure cells, in order, until a name exists.
 
     Cells that ask questions or grade drills are left out, and with them every cell that uses
     what they would have made; so are those that import torch, unless it is wanted.
@@ -28,7 +30,9 @@ def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str
     notebook : str
         A file in ``notebooks/``, such as ``01_optimizers.ipynb``.
     name : str
-        The live figure to wait for; data may have had its name before.
+        The name to wait for.
+    kind : type
+        What it must be by then: data may have had a figure's name before.
     torch : bool
         Whether to run cells that import torch, too.
 
@@ -49,7 +53,7 @@ def namespace_with(notebook: str, name: str, *, torch: bool = False) -> dict[str
             continue
         exec(compile(cell.source, f"{path.name}, cell {code.number}", "exec"), names)
         missing -= set(names)
-        if isinstance(names.get(name), LiveFigure):
+        if name in names and isinstance(names[name], kind):
             return names
     raise AssertionError(f"no cell of {path.name} makes {name}")
 
