@@ -292,7 +292,7 @@ def plain_code(page: str, plain: set[str]) -> str:
 
 
 def trim_picture(png: bytes) -> bytes:
-    """Return a picture with a palette of 128 colors if that is clearly smaller, else as it is.
+    """Return a picture with a palette of 64 colors if that is clearly smaller, else as it is.
 
     A figure of matplotlib has few colors and the steps between them at its edges.
     """
@@ -300,10 +300,10 @@ def trim_picture(png: bytes) -> bytes:
     if picture.mode == "P":
         return png
     if picture.convert("RGBA").getchannel("A").getextrema() == (255, 255):
-        palette = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        palette = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
     else:
         palette = picture.convert("RGBA").quantize(
-            128, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
+            64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
         )
     out = io.BytesIO()
     palette.save(out, "PNG", optimize=True)
