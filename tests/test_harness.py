@@ -6,7 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 from support import axe, book, engines, install
@@ -228,6 +233,48 @@ def test_firefox_tells_what_it_complains_of(tmp_path: Path, engine: Engine, body
         found = _awaited_complaints(engine, address)
         assert engine.complaints(address) in ([], None)
     assert bool(found) if engine.name == "firefox" else found is None
+
+
+@contextmanager
+def _in_two_pieces(page: str, cut: str) -> Iterator[str]:
+    """Serve a page whose stream rests before *cut*, long enough to be painted up to there."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.end_headers()
+            before, after = page.split(cut)
+            self.wfile.write(before.encode())
+            time.sleep(1)
+            self.wfile.write((cut + after).encode())
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Say nothing: pytest's output is for the tests."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.parametrize(("over", "faulty"), [("<mo>^</mo>", False), ("<!-- nothing -->", True)])
+def test_a_formula_that_comes_in_two_pieces_is_no_fault(
+    engine: Engine, over: str, faulty: bool
+) -> None:
+    words = "<p>Words before the formula.</p>" * 2000  # a short page is laid out only when whole
+    formula = f"<math><mover accent=true><mi>m</mi>{over}</mover></math>"
+    page = f"<!doctype html><title>Page</title>{_ICON}{words}{formula}"
+    with _in_two_pieces(page, over) as address:
+        engine.complaints(address)
+        engine.goto(address)
+        found = engine.complaints(address)
+    assert bool(found) == faulty if engine.name == "firefox" else found is None
 
 
 def _awaited_complaints(engine: Engine, address: str) -> list[str] | None:
