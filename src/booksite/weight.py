@@ -1,4 +1,4 @@
-"""Cut a written site to what its pages use: style rules, icons, pictures, files.
+"""Cut a written site to what its pages use: style rules, icons, files.
 
 A theme brings the styles of everything that it could show. Which rules a page needs is known
 once all pages are written: those whose every class and id occurs in a page or a script. Sphinx
@@ -21,7 +21,6 @@ from typing import Any, Final
 import tinycss2
 from fontTools import subset
 from fontTools.ttLib import TTFont
-from PIL import Image
 from sphinx.application import Sphinx
 
 from booksite.pages import base_path, html_files
@@ -45,14 +44,14 @@ _WORD: Final = re.compile(r"-{0,2}[A-Za-z_][\w-]*")
 _NOTICE: Final = re.compile(r"/\*!.*?\*/", re.DOTALL)
 _VARIABLE: Final = re.compile(r"var\(\s*(--[\w-]+)")
 _LINK: Final = re.compile(r"""((?<![\w-])(?:href|src)=")([^"?#]+\.(?:css|js))(?:\?[^"]*)?\"""")
-_FIGURE: Final = re.compile(r'<figure class="livefigure".*?</figure>', re.DOTALL)
+_FIGURE: Final = re.compile(
+    r'<figure class="livefigure".*?</figure>|<div class="livefigure-still".*?</div>', re.DOTALL
+)
 #: Icons lie in Unicode's private use area; a style sheet has them as codes or as they are.
 #: More than a megabyte of Python's own, which shows nothing on a page.
 _PYTHON: Final = "python.js"
 _ICON: Final = re.compile(r"\\([ef][0-9a-f]{3})\b|([\ue000-\uf8ff])")
 _CODE: Final = re.compile(r'<div class="highlight">.*?</pre>', re.DOTALL)
-#: A picture is stored with a palette if that saves at least this share of its bytes.
-_SAVING: Final = 0.2
 
 
 @dataclass(frozen=True)
@@ -291,26 +290,6 @@ def plain_code(page: str, plain: set[str]) -> str:
     return _CODE.sub(lambda match: span.sub(r"\1", match[0]), page)
 
 
-def trim_picture(png: bytes) -> bytes:
-    """Return a picture with a palette of 64 colors if that is clearly smaller, else as it is.
-
-    A figure of matplotlib has few colors and the steps between them at its edges.
-    """
-    picture = Image.open(io.BytesIO(png))
-    if picture.mode == "P":
-        return png
-    if picture.convert("RGBA").getchannel("A").getextrema() == (255, 255):
-        palette = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
-    else:
-        palette = picture.convert("RGBA").quantize(
-            64, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE
-        )
-    out = io.BytesIO()
-    palette.save(out, "PNG", optimize=True)
-    small = out.getvalue()
-    return small if len(small) < (1 - _SAVING) * len(png) else png
-
-
 def stamp_links(page: str, digest: Callable[[str], str | None]) -> str:
     """Name in every link to a style sheet or script the content that the file now has.
 
@@ -353,8 +332,6 @@ def trim_site(root: Path, fonts: Path) -> None:
         codes = drawn if "dejavu" in font.parts else shown  # the first writes in figures only
         codes = icon_codes(styles.values()) if "fontawesome" in font.parts else codes
         font.write_bytes(kept_font(font.read_bytes(), codes, fonts))
-    for picture in (root / "_images").glob("*.png"):
-        picture.write_bytes(trim_picture(picture.read_bytes()))
     plain = plain_classes(styles.get("pygments.css", ""))
     _finish_pages(root, {path: plain_code(text, plain) for path, text in pages.items()})
 

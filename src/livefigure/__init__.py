@@ -2,5 +2,6 @@
 
 from livefigure.errors import LiveFigureError, UnsupportedArtist
 from livefigure.figure import LiveFigure, live
+from livefigure.still import Still, still
 
-__all__ = ["LiveFigure", "LiveFigureError", "UnsupportedArtist", "live"]
+__all__ = ["LiveFigure", "LiveFigureError", "Still", "UnsupportedArtist", "live", "still"]

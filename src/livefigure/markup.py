@@ -46,6 +46,7 @@ def picture(
     pads: Sequence[Pad] = (),
     dynamic: Collection[int] | None = None,
     labelled_by: str | None = None,
+    label: str | None = None,
 ) -> str:
     """Return one state as an ``<svg>``.
 
@@ -61,6 +62,8 @@ def picture(
         Slots that get a ``<g data-slot>`` of their own; all, if not given.
     labelled_by : str, optional
         The id of the element whose text describes the picture.
+    label : str, optional
+        The description itself, where no element has it.
     """
     width, height = stage.size
     panels: dict[int, list[str]] = {}
@@ -82,9 +85,10 @@ def picture(
     boxes = " ".join(
         ",".join(number(tenths(side), 10) for side in panel.box) for panel in stage.panels
     )
-    label = f' aria-labelledby="{labelled_by}"' if labelled_by else ""
+    name = f' aria-labelledby="{labelled_by}"' if labelled_by else ""
+    name += f' aria-label="{escape(label)}"' if label else ""
     return (
-        f'<svg xmlns="{SVG}" role="img"{label} viewBox="0 0 {width:g} {height:g}"'
+        f'<svg xmlns="{SVG}" role="img"{name} viewBox="0 0 {width:g} {height:g}"'
         f' width="{1.25 * width:g}" height="{1.25 * height:g}" data-panels="{boxes}"'
         f' font-family="DejaVu Sans, sans-serif"><defs>{clips}</defs>{body}</svg>'
     )
@@ -193,3 +197,8 @@ def figure(name: str, *, form: str, svg: str, caption: str, states: int, sources
         f' data-state="waiting">{form}{svg}'
         f'<figcaption id="{name}-caption">{escape(caption)}</figcaption></figure>'
     )
+
+
+def still(svg: str) -> str:
+    """Return a picture without controls, as it stands on a page."""
+    return f'<div class="livefigure-still">{svg}</div>'

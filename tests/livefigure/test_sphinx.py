@@ -31,6 +31,14 @@ def {name}(slope):
     return f"The slope is {{slope:g}}."
 """
 
+STILL = """\
+import matplotlib.pyplot as plt
+from livefigure import still
+fig, ax = plt.subplots()
+(line,) = ax.plot([0, 1], [0, 1])
+still(fig, "A rising line.")
+"""
+
 
 def write_notebook(path: Path, *names: str) -> None:
     notebook = nbformat.v4.new_notebook()
@@ -140,3 +148,20 @@ def test_the_id_of_a_heading_is_refused(tmp_path: Path) -> None:
     write_notebook(tmp_path / "index.ipynb", "title")
     with pytest.raises(Exception, match="index: the live figure title has the id of a heading"):
         build(tmp_path)
+
+
+def test_a_still_figure_is_drawn_in_the_page(tmp_path: Path) -> None:
+    (tmp_path / "conf.py").write_text(CONF)
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [
+        nbformat.v4.new_markdown_cell("# Title"),
+        nbformat.v4.new_code_cell(STILL),
+    ]
+    nbformat.write(notebook, tmp_path / "index.ipynb")
+    site = build(tmp_path)
+    text = (site / "index.html").read_text()
+    assert text.count('<div class="livefigure-still"><svg ') == 1
+    assert 'role="img" aria-label="A rising line."' in text
+    assert "<img" not in text and not list(site.glob("_images/*"))
+    # It needs the style sheet, and no script.
+    assert "livefigure.css" in text and "livefigure.js" not in text

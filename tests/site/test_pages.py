@@ -56,6 +56,11 @@ def test_what_a_cell_prints_is_in_one_piece(page_name: str) -> None:
     assert not book.parse(page_name).select("div.output.stream + div.output.stream")
 
 
+def test_pictures_follow_the_theme(page_name: str) -> None:
+    """A bitmap keeps its paper in the dark: figures that do not move are drawn by ``still``."""
+    assert not [image["src"] for image in book.parse(page_name).select("article img[src]")]
+
+
 def test_page_for_wrong_addresses(site: Site, new_page: NewPage) -> None:
     assert (site.folder / "404.html").exists()
     page = new_page()

@@ -9,18 +9,27 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from livefigure.figure import BAKE
 from livefigure.sphinx import store, write
-from livefigure.sphinx.render import LiveFigureDirective, LiveFigureNode, leave, visit
+from livefigure.sphinx.render import (
+    LiveFigureDirective,
+    LiveFigureNode,
+    StillNode,
+    leave,
+    visit,
+    visit_still,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register the extension."""
     app.connect("config-inited", _ask_for_baking)
     app.add_node(LiveFigureNode, html=(visit, leave), latex=(_skip, None), text=(_skip, None))
+    app.add_node(StillNode, html=(visit_still, leave), latex=(_skip, None), text=(_skip, None))
     app.add_directive("livefigure", LiveFigureDirective)
     app.connect("env-purge-doc", store.purge)
     app.connect("env-merge-info", store.merge)
@@ -41,7 +50,5 @@ def _ask_for_baking(app: Sphinx, config: Config) -> None:
     os.environ[BAKE] = "1"
 
 
-def _skip(translator: Any, node: LiveFigureNode) -> None:
-    from docutils.nodes import SkipNode
-
-    raise SkipNode
+def _skip(translator: Any, node: nodes.Element) -> None:
+    raise nodes.SkipNode

@@ -13,20 +13,30 @@ from sphinx.util.osutil import relative_uri
 from livefigure import markup
 from livefigure.figure import MIME
 from livefigure.sphinx import store
+from livefigure.still import MIME as STILL
 
 
 class LiveFigureNode(nodes.General, nodes.Element):
     """Stands for a figure, by its ``name``, until the page is written."""
 
 
-class LiveFigureRenderer:
-    """Renders the output of a live figure, as myst-nb's plugins do."""
+class StillNode(nodes.General, nodes.Element):
+    """A figure without controls, its picture in ``svg``."""
 
-    mime_priority_overrides: ClassVar[list[tuple[str, str, int]]] = [("*", MIME, 1)]
+
+class LiveFigureRenderer:
+    """Renders the outputs of live figures and still ones, as myst-nb's plugins do."""
+
+    mime_priority_overrides: ClassVar[list[tuple[str, str, int]]] = [
+        ("*", MIME, 1),
+        ("*", STILL, 1),
+    ]
 
     @staticmethod
     def handle_mime(renderer: Any, data: Any, inline: bool) -> list[nodes.Element] | None:
         """Keep the figure's data and return its node; ``None`` for other outputs."""
+        if not inline and data.mime_type == STILL:
+            return [StillNode(svg=data.content["svg"])]
         if inline or data.mime_type != MIME:
             return None
         env = renderer.renderer.sphinx_env
@@ -90,5 +100,10 @@ def visit(translator: Any, node: LiveFigureNode) -> None:
     )
 
 
-def leave(translator: Any, node: LiveFigureNode) -> None:
+def visit_still(translator: Any, node: StillNode) -> None:
+    """Write a still figure's markup."""
+    translator.body.append(markup.still(node["svg"]))
+
+
+def leave(translator: Any, node: nodes.Element) -> None:
     """Nothing is left to write."""

@@ -7,6 +7,7 @@ import pkgutil
 import re
 import subprocess
 import sys
+import time
 from html import unescape
 from typing import Any
 
@@ -295,7 +296,10 @@ def test_warnings_stay_out_of_the_notebook(recwarn: pytest.WarningsRecorder) -> 
     assert not recwarn.list
 
 
-def test_a_slow_solution_passes_and_is_told_so() -> None:
+def test_a_slow_solution_passes_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    # What else a busy machine does is not this thread's time.
+    monkeypatch.setattr(time, "perf_counter", time.thread_time)
+
     def slow(*args: Any) -> Any:
         for _ in range(10):
             sgd(*args)
