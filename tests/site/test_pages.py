@@ -7,12 +7,15 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 from support import book
 from support.book import Site
 from support.browser import NewPage, Watch
 
 WIDTHS = (1280, 360)
+
+#: The narrowest screen on which nothing may need scrolling sideways (WCAG 2.2, 1.4.10 Reflow).
+NARROWEST = 320
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -24,9 +27,15 @@ def test_page_is_quiet_and_fits(page_name: str, site: Site, new_page: NewPage, s
         page.set_viewport_size({"width": width, "height": 900})
         page.goto(site.address + page_name, wait_until="load")
         page.wait_for_load_state("networkidle")
-        wide = page.evaluate("document.documentElement.scrollWidth")
-        assert wide <= width, f"{page_name} is {wide} px wide on a screen of {width} px"
+        _assert_fits(page, width)
+    page.set_viewport_size({"width": NARROWEST, "height": 900})
+    _assert_fits(page, NARROWEST)
     watch.check()
+
+
+def _assert_fits(page: Page, width: int) -> None:
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width, f"{page.url} is {wide} px wide on a screen of {width} px"
 
 
 def test_links_lead_somewhere(page_name: str) -> None:
